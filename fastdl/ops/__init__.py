@@ -1,0 +1,1 @@
+"""Differentiable functions; forward and backward of one op side by side."""

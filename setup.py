@@ -1,0 +1,166 @@
+"""Builds csrc/ once per ISA and the Cython modules. Everything is discovered; there is no list of files to edit.
+
+What is compiled:
+  csrc/*.c                 once, for the baseline ISA (dispatch, threads, memory)
+  csrc/ukr, csrc/kernels   once per ISA of ISA_FLAGS that the compiler accepts, symbols suffixed with the ISA's name
+  fastdl/**/*.pyx          Cython: `_native` is the only module linked with csrc, the others reach it through its table
+  COMPILED                 plain Python modules that Cython also compiles, to take the interpreter out of the hot path
+
+Without a working compiler nothing of this is built; the package then runs on its NumPy rungs and `fastdl info` says so.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+# -ffp-contract=fast: gnu11 would not fuse a*b+c otherwise. No -ffast-math: masks use inf, checks use NaN.
+BASE_FLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-pthread",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-function",
+    "-Wno-psabi",
+]
+# Vectorisation is written out; the auto-vectoriser only adds spills around the register tiles.
+ISA_COMMON = ["-fno-tree-vectorize"]
+ISA_FLAGS = {"generic": []}
+if IS_X86:
+    ISA_FLAGS["avx2"] = ["-mavx2", "-mfma", "-mtune=znver3"]
+    ISA_FLAGS["avx512"] = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mtune=znver3"]
+
+COMPILED = ["fastdl/autograd.py"] + sorted(
+    p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if not p.endswith("__init__.py")
+)
+CYTHON_FLAGS = ["-O2", "-g0", "-Wno-unused-function", "-Wno-cpp"]
+DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True, "embedsignature": True}
+
+
+def newest(paths):
+    return max((os.path.getmtime(p) for p in paths), default=0.0)
+
+
+class BuildExt(build_ext):
+    def run(self):
+        if not self.compiles([]):
+            print("fastdl: no working C compiler found; installing without compiled kernels (NumPy rungs only)")
+            self.extensions = []
+            return
+        self.parallel = self.parallel or JOBS
+        try:
+            super().run()
+        except Exception as error:
+            if self.inplace or os.environ.get("CI"):
+                raise
+            print(f"fastdl: the C build failed ({error}); installing without compiled kernels (NumPy rungs only)")
+            self.extensions = []
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.compiles([]):
+            self.cythonize()
+
+    def cythonize(self):
+        """Name the Extension objects after their module; COMPILED and .pyx files alike."""
+        import numpy
+        from Cython.Build import cythonize
+
+        headers = glob("csrc/**/*.h", root_dir=ROOT, recursive=True)
+        sources = COMPILED + sorted(glob("fastdl/**/*.pyx", root_dir=ROOT, recursive=True))
+        extensions = [
+            Extension(
+                source.rsplit(".", 1)[0].replace("/", "."),
+                [source],
+                include_dirs=["csrc", numpy.get_include()],
+                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("CYTHON_USE_TYPE_SPECS", "0")],
+                extra_compile_args=CYTHON_FLAGS,
+                extra_link_args=["-Wl,-s"] if sys.platform == "linux" else [],
+                depends=headers if source.endswith("_native.pyx") else [],
+            )
+            for source in sources
+            if (ROOT / source).exists()
+        ]
+        self.extensions[:] = cythonize(
+            extensions, compiler_directives=DIRECTIVES, build_dir="build/cython", nthreads=0, quiet=True
+        )
+        for extension in self.extensions:  # what setuptools' own finalize_options sets per extension
+            extension._full_name = extension.name
+            extension._links_to_dynamic = False
+            extension._needs_stub = False
+            extension._file_name = self.get_ext_filename(extension.name)
+
+    def compiles(self, flags):
+        """Can the C compiler of this machine turn a small file into an object with these flags?"""
+        key = tuple(flags)
+        cache = self.__dict__.setdefault("_compiles", {})
+        if key not in cache:
+            from distutils.ccompiler import new_compiler
+            from distutils.sysconfig import customize_compiler
+
+            with tempfile.TemporaryDirectory() as folder:
+                probe = Path(folder, "probe.c")
+                probe.write_text("#include <pthread.h>\n#include <Python.h>\nint main(void) { return 0; }\n")
+                try:
+                    compiler = new_compiler()
+                    customize_compiler(compiler)
+                    compiler.compile([str(probe)], output_dir=folder, include_dirs=self.include_dirs or [], extra_postargs=flags)
+                    cache[key] = True
+                except Exception:
+                    cache[key] = False
+        return cache[key]
+
+    def build_extension(self, ext):
+        if ext.name == "fastdl._native":
+            ext.extra_objects = self.build_csrc(ext)
+            ext.extra_link_args = [*ext.extra_link_args, "-pthread"]
+            target = self.get_ext_fullpath(ext.name)
+            if os.path.exists(target) and newest(ext.extra_objects) > os.path.getmtime(target):
+                os.unlink(target)
+        super().build_extension(ext)
+
+    def build_csrc(self, ext):
+        """Compile csrc, each file once per ISA where it lies in ukr/ or kernels/; returns the objects."""
+        headers = newest([*glob("csrc/**/*.h", root_dir=ROOT, recursive=True), "setup.py"])
+        isas = [isa for isa, flags in ISA_FLAGS.items() if isa == "generic" or self.compiles(flags)]
+        have = [(f"FD_HAVE_{isa.upper()}", "1") for isa in isas]
+        jobs = [(source, None) for source in sorted(glob("csrc/*.c", root_dir=ROOT))]
+        for folder in ("ukr", "kernels"):
+            jobs += [(s, isa) for isa in isas for s in sorted(glob(f"csrc/{folder}/*.c", root_dir=ROOT))]
+
+        def compile_one(job):
+            source, isa = job
+            folder = os.path.join(self.build_temp, f"isa_{isa}" if isa else "once")
+            target = os.path.join(folder, os.path.splitext(source)[0] + ".o")
+            if not os.path.exists(target) or os.path.getmtime(target) < max(headers, os.path.getmtime(source)):
+                macros = [*have, ("_GNU_SOURCE", "1")]
+                flags = list(BASE_FLAGS)
+                if isa:
+                    macros += [("FD_ISA", isa), (f"FD_ISA_{isa.upper()}", "1")]
+                    flags += ISA_COMMON + ISA_FLAGS[isa]
+                self.compiler.compile([source], output_dir=folder, include_dirs=["csrc"], macros=macros, extra_postargs=flags)
+            return target
+
+        with ThreadPoolExecutor(JOBS) as pool:
+            return list(pool.map(compile_one, jobs))
+
+
+# A placeholder makes setuptools run build_ext and tag the wheel as a platform wheel; cythonize() replaces it.
+setup(ext_modules=[Extension("fastdl._native", ["fastdl/_native.pyx"])], cmdclass={"build_ext": BuildExt})
