@@ -11,7 +11,6 @@ Without a working compiler nothing of this is built; the package then runs on it
 
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +50,8 @@ COMPILED = ["fastdl/autograd.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if not p.endswith("__init__.py")
 )
 CYTHON_FLAGS = ["-O2", "-g0", "-Wno-unused-function", "-Wno-cpp"]
-DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True, "embedsignature": True}
+# Python's own semantics for indexing and division: the same .py files also run uncompiled.
+DIRECTIVES = {"language_level": "3", "embedsignature": True}
 
 
 def newest(paths):
@@ -121,7 +121,9 @@ class BuildExt(build_ext):
                 try:
                     compiler = new_compiler()
                     customize_compiler(compiler)
-                    compiler.compile([str(probe)], output_dir=folder, include_dirs=self.include_dirs or [], extra_postargs=flags)
+                    compiler.compile(
+                        [str(probe)], output_dir=folder, include_dirs=self.include_dirs or [], extra_postargs=flags
+                    )
                     cache[key] = True
                 except Exception:
                     cache[key] = False
@@ -155,7 +157,9 @@ class BuildExt(build_ext):
                 if isa:
                     macros += [("FD_ISA", isa), (f"FD_ISA_{isa.upper()}", "1")]
                     flags += ISA_COMMON + ISA_FLAGS[isa]
-                self.compiler.compile([source], output_dir=folder, include_dirs=["csrc"], macros=macros, extra_postargs=flags)
+                self.compiler.compile(
+                    [source], output_dir=folder, include_dirs=["csrc"], macros=macros, extra_postargs=flags
+                )
             return target
 
         with ThreadPoolExecutor(JOBS) as pool:

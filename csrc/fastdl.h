@@ -1,0 +1,58 @@
+/* The one public header of csrc: parameter structs, the kernel table, threads, memory.
+ *
+ * A kernel is one entry of FD_KERNELS: `name` has the parameter struct `fd_<name>_args` (csrc/args/<family>.h) and the driver
+ * `int fd_<name>_f32(const fd_<name>_args *)`, compiled once per ISA in csrc/kernels/. A driver returns FD_OK or an error code;
+ * it validates nothing (the Python contract did), overwrites its output and allocates only from the pool.
+ */
+#ifndef FASTDL_H
+#define FASTDL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FD_OK = 0, FD_NO_MEMORY = 1 };
+enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
+
+#include "args/matmul.h"
+
+/* One line a kernel: the table, its type and its instances per ISA all come from this list. */
+#define FD_KERNELS(X) \
+    X(matmul)
+
+typedef struct {
+    const char *isa;
+#define FD_SLOT(name) int (*name)(const fd_##name##_args *);
+    FD_KERNELS(FD_SLOT)
+#undef FD_SLOT
+} fd_kernels;
+
+/* --- dispatch.c: chosen once at start-up, const afterwards ------------------------------------------------------ */
+const char *fd_isa_names(void);       /* space-separated tiers that this build has AND this CPU can run, best last */
+int fd_select_isa(const char *name);  /* NULL or "": the best; 0 on success, -1 if unknown or not runnable */
+const fd_kernels *fd_table(void);     /* the chosen tier */
+
+/* --- team.c: the only file that knows threads ------------------------------------------------------------------- */
+typedef void (*fd_chunk_fn)(void *ctx, long chunk);
+/* Runs fn(ctx, 0 .. nchunks-1), each exactly once, on up to fd_get_threads() threads, in any order; returns when all are
+ * done. What a chunk computes must depend on its number only, never on the thread: so the bits are the same for any number
+ * of threads. Called from inside a chunk, or while another thread uses the team, it runs serially. Denormals are flushed
+ * (FTZ, DAZ) inside and the caller's floating-point state is restored. */
+void fd_parallel(fd_chunk_fn fn, void *ctx, long nchunks);
+/* The same, serial if `work` (multiply-adds, or floats moved times 4) is too little to pay for waking a second thread. */
+void fd_run(fd_chunk_fn fn, void *ctx, long nchunks, double work);
+void fd_set_threads(int n);
+int fd_get_threads(void);
+int fd_started_threads(void); /* workers alive now; 0 until the first parallel call */
+
+/* --- pool.c: the only file that knows memory -------------------------------------------------------------------- */
+/* 64-byte aligned, at least `bytes` long plus 128 bytes of readable slack, recycled, huge pages for large blocks.
+ * NULL if the system has no more. Contents are arbitrary. Thread-safe. */
+void *fd_pool_get(size_t bytes);
+void fd_pool_put(void *block);
+void fd_pool_set_limit(size_t bytes); /* of memory kept for reuse; 0 keeps nothing */
+size_t fd_pool_limit(void);
+size_t fd_pool_cached(void); /* bytes kept for reuse now */
+size_t fd_pool_used(void);   /* bytes handed out now */
+void fd_pool_trim(void);     /* gives everything cached back to the system */
+
+#endif

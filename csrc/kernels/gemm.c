@@ -1,0 +1,153 @@
+/* Matrix product, C = act(A B + bias), for any size and any of the four row/column-major combinations.
+ *
+ * Idea: Goto's blocking with panels of B packed (KC x NR, streamed through L2) and A read where it lies: the tile kernel takes row
+ * pointers, so neither a row-major nor a transposed A needs a copy. KC = 768 keeps a panel at 192 KB; row blocks of MC = 96
+ * make one panel serve 16 tiles. Both sizes were measured; packing A never paid.
+ * Splits depend on the shape only, so the bits do not depend on the number of threads.
+ */
+#include "kernels/gemm.h"
+
+#define KC 768
+#define MC 96
+#define NC 1024            /* columns packed at a time: bounds the packing buffer to KC * NC floats, 3 MB */
+
+void FN(fd_pack_panel)(const float *b, long b_row, long b_col, long K, long n0, long width, long nv, float *panel) {
+    const long nr = nv * VL;
+    b += n0 * b_col;
+    if (b_col == 1) {
+        for (long k = 0; k < K; k++, b += b_row, panel += nr) {
+            for (long j = 0; j < nv; j++) {
+                long lanes = width - j * VL;
+                vstore(panel + j * VL, lanes >= VL ? vload(b + j * VL) : vload_n(b + j * VL, FD_MAX(lanes, 0)));
+            }
+        }
+        return;
+    }
+    /* transposing: VL columns at a time in blocks that stay in L1 */
+    for (long k0 = 0; k0 < K; k0 += 16) {
+        long kn = FD_MIN(K - k0, 16);
+        for (long n = 0; n < nr; n++) {
+            float *out = panel + k0 * nr + n;
+            if (n < width)
+                for (long k = 0; k < kn; k++) out[k * nr] = b[(k0 + k) * b_row + n * b_col];
+            else
+                for (long k = 0; k < kn; k++) out[k * nr] = 0.0f;
+        }
+    }
+}
+
+void FN(fd_gemm_packed)(const fd_gemm_packed_args *g) {
+    const float *a[FD_MR_MAX];
+    float *c[FD_MR_MAX];
+    for (long n = 0; n < g->N; n += FD_NR) {
+        const long nv = fd_panel_vectors(n, g->N), most = fd_tile_rows(nv);
+        fd_tile t = {.a = a, .as = g->a_col, .k = g->K, .taps = 1, .b = g->packed + n * g->K, .ldb = nv * VL, .c = c,
+                     .n = g->N - n, .bias = g->bias ? g->bias + n : NULL, .accumulate = g->accumulate, .relu = g->relu};
+        for (long m = 0; m < g->M;) {
+            const long rows = fd_next_rows(g->M - m, most);
+            for (long i = 0; i < rows; i++) {
+                a[i] = g->a + (m + i) * g->a_row;
+                c[i] = g->c + (m + i) * g->c_row + n;
+            }
+            fd_tile_kernel(nv, rows)(&t);
+            m += rows;
+        }
+    }
+}
+
+typedef struct {
+    const fd_matmul_args *g;
+    float *packed;      /* [batch in flight][panels of this (k, n) block] */
+    const float *bias;  /* padded copy for this column block, or NULL */
+    size_t packed_size; /* floats per batch item */
+    long k0, kn, n0, nn;
+    long row_blocks, col_blocks, col_block; /* of one batch item */
+    long items;                             /* batch items that share the packed panels: all of them if B is broadcast */
+    long item0;
+} block;
+
+static void pack_chunk(void *ctx, long chunk) {
+    const block *b = ctx;
+    const fd_matmul_args *g = b->g;
+    long panels = (b->nn + FD_NR - 1) / FD_NR;
+    long item = chunk / panels, n = chunk % panels * FD_NR;
+    const float *src = g->b + (b->item0 + item) * g->b_batch + b->k0 * g->b_row;
+    FN(fd_pack_panel)(src, g->b_row, g->b_col, b->kn, b->n0 + n, FD_MIN(FD_NR, b->nn - n), fd_panel_vectors(n, b->nn),
+                      b->packed + item * b->packed_size + n * b->kn);
+}
+
+static void multiply_chunk(void *ctx, long chunk) {
+    const block *b = ctx;
+    const fd_matmul_args *g = b->g;
+    long per_item = b->row_blocks * b->col_blocks;
+    long item = chunk / per_item, row = chunk % per_item / b->col_blocks, col = chunk % b->col_blocks;
+    long m0 = row * MC, n0 = col * b->col_block;
+    fd_gemm_packed_args p = {
+        .M = FD_MIN(MC, g->M - m0),
+        .N = FD_MIN(b->col_block, b->nn - n0),
+        .K = b->kn,
+        .a = g->a + (b->item0 + item) * g->a_batch + m0 * g->a_row + b->k0 * g->a_col,
+        .a_row = g->a_row,
+        .a_col = g->a_col,
+        .packed = b->packed + (g->b_batch ? item * b->packed_size : 0) + n0 * b->kn,
+        .c = g->c + (b->item0 + item) * g->c_batch + m0 * g->c_row + b->n0 + n0,
+        .c_row = g->c_row,
+        .bias = b->bias ? b->bias + n0 : NULL,
+        .accumulate = b->k0 > 0,
+        .relu = g->act == FD_ACT_RELU && b->k0 + b->kn >= g->K,
+    };
+    FN(fd_gemm_packed)(&p);
+}
+
+/* K == 0: the product is zero, plus the bias */
+static void fill_bias(const fd_matmul_args *g) {
+    for (long i = 0; i < g->batch; i++)
+        for (long m = 0; m < g->M; m++)
+            for (long n = 0; n < g->N; n++) {
+                float v = g->bias ? g->bias[n] : 0.0f;
+                g->c[i * g->c_batch + m * g->c_row + n] = g->act == FD_ACT_RELU && v < 0 ? 0.0f : v;
+            }
+}
+
+int FN(fd_matmul_f32)(const fd_matmul_args *g) {
+    if (!g->batch || !g->M || !g->N) return FD_OK;
+    if (!g->K) {
+        fill_bias(g);
+        return FD_OK;
+    }
+    const long nc = FD_MIN(NC, g->N), kc = FD_MIN(KC, g->K);
+    block b = {.g = g, .packed_size = fd_packed_size(kc, nc)};
+    /* batch items packed together: enough to fill the buffer that one large product would use */
+    const long share = g->b_batch ? FD_MAX(1, FD_MIN(g->batch, (long)(KC * NC / FD_MAX(b.packed_size, 1)))) : 1;
+    const long bias_size = (nc + VL - 1) / VL * VL;
+    float *buffer = fd_pool_get(((size_t)share * b.packed_size + (size_t)bias_size) * sizeof(float));
+    if (!buffer) return FD_NO_MEMORY;
+    b.packed = buffer + bias_size;
+    b.row_blocks = (g->M + MC - 1) / MC;
+    for (b.n0 = 0; b.n0 < g->N; b.n0 += nc) {
+        b.nn = FD_MIN(nc, g->N - b.n0);
+        /* few rows: split columns too, so that there are chunks to share out */
+        b.col_block = b.row_blocks * g->batch >= 8 ? b.nn : FD_NR * FD_MAX(1, b.nn / FD_NR / 4);
+        b.col_blocks = (b.nn + b.col_block - 1) / b.col_block;
+        b.bias = NULL;
+        if (g->bias) {
+            memcpy(buffer, g->bias + b.n0, (size_t)b.nn * sizeof(float));
+            memset(buffer + b.nn, 0, (size_t)(bias_size - b.nn) * sizeof(float));
+            b.bias = buffer;
+        }
+        for (b.k0 = 0; b.k0 < g->K; b.k0 += kc) {
+            b.kn = FD_MIN(kc, g->K - b.k0);
+            long panels = (b.nn + FD_NR - 1) / FD_NR;
+            for (b.item0 = 0; b.item0 < g->batch; b.item0 += b.items) {
+                b.items = g->b_batch ? FD_MIN(share, g->batch - b.item0) : g->batch;
+                const long packed_items = g->b_batch ? b.items : 1;
+                const long chunks = b.items * b.row_blocks * b.col_blocks;
+                const double work = (double)b.items * g->M * b.nn * b.kn;
+                fd_run(pack_chunk, &b, packed_items * panels, work);
+                fd_run(multiply_chunk, &b, chunks, work);
+            }
+        }
+    }
+    fd_pool_put(buffer);
+    return FD_OK;
+}

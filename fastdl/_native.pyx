@@ -1,0 +1,112 @@
+"""The only module linked with csrc: the ISA, the threads, the memory pool, and the kernel table for the *_cython rungs."""
+
+import os
+
+cimport numpy as cnp
+from cpython.ref cimport Py_INCREF
+
+cnp.import_array()
+
+cdef extern from "fastdl.h" nogil:
+    const char *fd_isa_names()
+    int fd_select_isa(const char *name)
+    const void *fd_table()
+    void fd_set_threads(int n)
+    int fd_get_threads()
+    int fd_started_threads()
+    void *fd_pool_get(size_t bytes)
+    void fd_pool_put(void *block)
+    void fd_pool_set_limit(size_t bytes)
+    size_t fd_pool_limit()
+    size_t fd_pool_cached()
+    size_t fd_pool_used()
+    void fd_pool_trim()
+
+cdef size_t POOLED = 16384  # bytes; NumPy's own allocator is good at what is smaller
+
+
+cdef const void *table() noexcept nogil:
+    return fd_table()
+
+
+cdef int check(int code) except -1:
+    if code:
+        raise MemoryError("fastdl: the system has no memory left for a kernel's workspace")
+    return 0
+
+
+def isas():
+    """Names of the ISA tiers that this build holds and this CPU can run, best last."""
+    return fd_isa_names().decode().split()
+
+
+def _select():
+    name = os.environ.get("FASTDL_ISA", "")
+    if fd_select_isa(name.encode()):
+        raise RuntimeError(f"FASTDL_ISA={name!r} is not a tier this machine can run; choose one of {', '.join(isas())}")
+    return name or isas()[-1]
+
+
+isa = _select()
+
+
+def set_threads(int n):
+    fd_set_threads(n)
+
+
+def get_threads():
+    return fd_get_threads()
+
+
+def started_threads():
+    """Workers alive now; none before the first parallel kernel."""
+    return fd_started_threads()
+
+
+cdef class PoolBlock:
+    """Owns one block of the pool; the base of the arrays that lie in it."""
+    cdef void *data
+
+    def __dealloc__(self):
+        fd_pool_put(self.data)
+
+
+cpdef cnp.ndarray empty(tuple shape, dtype):
+    """An uninitialised C-contiguous array, from the pool when it is large."""
+    cdef cnp.dtype descr = dtype if type(dtype) is cnp.dtype else cnp.dtype(dtype)
+    cdef cnp.npy_intp dims[32]
+    cdef int ndim = len(shape), i
+    cdef size_t count = 1
+    if ndim > 32:
+        raise ValueError(f"at most 32 axes, not {ndim}")
+    for i in range(ndim):
+        dims[i] = shape[i]
+        if dims[i] < 0:
+            raise ValueError(f"negative size in shape {shape}")
+        if dims[i] and count > <size_t> (1 << 62) // <size_t> dims[i]:
+            raise MemoryError(f"an array of shape {shape} is larger than the address space")
+        count *= <size_t> dims[i]
+    cdef size_t nbytes = count * <size_t> descr.itemsize
+    if nbytes < POOLED or descr.hasobject:
+        return cnp.PyArray_EMPTY(ndim, dims, descr.num, 0)
+    cdef PoolBlock block = PoolBlock.__new__(PoolBlock)
+    block.data = fd_pool_get(nbytes)
+    if block.data is NULL:
+        raise MemoryError(f"no memory for an array of shape {shape} and type {descr} ({nbytes / 2 ** 20:.1f} MiB)")
+    cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(ndim, dims, descr.num, block.data)
+    Py_INCREF(block)
+    cnp.PyArray_SetBaseObject(array, block)
+    return array
+
+
+def pool_stats():
+    """Bytes in use, bytes kept for reuse, and the limit of the latter."""
+    return {"used": fd_pool_used(), "cached": fd_pool_cached(), "limit": fd_pool_limit()}
+
+
+def pool_set_limit(size_t nbytes):
+    fd_pool_set_limit(nbytes)
+
+
+def pool_trim():
+    fd_pool_trim()

@@ -1,0 +1,32 @@
+"""Where results are allocated: the pool of csrc where it is built, NumPy otherwise; and the memory layouts kernels ask for."""
+
+import numpy as np
+
+try:
+    from fastdl._native import empty
+except ImportError:  # no compiled kernels in this install
+    empty = np.empty
+
+__all__ = ["channels_last", "empty", "empty_channels_last", "plain"]
+
+
+def plain(x: np.ndarray) -> np.ndarray:
+    """x itself if its memory is aligned and in native byte order, else a copy that is."""
+    if x.dtype.isnative and x.flags.aligned:
+        return x
+    return np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
+
+
+def empty_channels_last(N: int, C: int, H: int, W: int, dtype) -> np.ndarray:
+    """An uninitialised array of shape (N, C, H, W) whose memory is (N, H, W, C)."""
+    return empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """x (N, C, H, W) as an array of the same shape whose memory is contiguous (N, H, W, C); x itself if it already is."""
+    nhwc = x.transpose(0, 2, 3, 1)
+    if nhwc.flags.c_contiguous and nhwc.flags.aligned and x.dtype.isnative:
+        return x
+    out = empty(nhwc.shape, x.dtype.newbyteorder("="))
+    out[...] = nhwc
+    return out.transpose(0, 3, 1, 2)

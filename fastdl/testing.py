@@ -1,0 +1,142 @@
+"""Cases: one list per kernel (tests/cases/<kernel>.py) that tests, `fastdl study` and the benchmarks all read.
+
+A Case names an entry point of the contract, the arrays it takes and its other parameters:
+
+    CASES = [
+        Case("stride 2", "conv2d_forward", {"x": (2, 3, 9, 8), "w": (4, 3, 3, 3), "b": (4,)}, {"stride": 2}, K=27),
+        Case("large", "conv2d_forward", {"x": (8, 64, 56, 56), "w": (64, 64, 3, 3), "b": None}, K=576, bench=True),
+    ]
+
+An array is a shape (standard normal numbers), an array, a function of a numpy Generator, or None.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+
+import numpy as np
+
+from fastdl import kernels
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a contract's entry point."""
+
+    name: str
+    entry: str  # function of fastdl.kernels.<kernel>, e.g. "conv2d_backward_w"
+    arrays: dict
+    params: dict = field(default_factory=dict)
+    K: int = 1  # length of the longest sum behind one result: the tolerance is c * eps * sqrt(K)
+    factor: float = 4.0  # the c of the tolerance
+    bench: bool = False  # too large for the naive rung in a test; for study and benchmarks
+    kernel: str = ""  # left out: the entry without its _forward / _backward...
+
+    def __post_init__(self):
+        if not self.kernel:
+            kernel = self.entry.partition("_forward")[0].partition("_backward")[0]
+            object.__setattr__(self, "kernel", kernel)
+
+    def __str__(self):
+        return f"{self.entry}[{self.name}]"
+
+    @property
+    def function(self):
+        return getattr(import_module(f"fastdl.kernels.{self.kernel}"), self.entry)
+
+    def make(self, dtype="float64", seed=0) -> dict:
+        """The keyword arguments of the call: floating arrays in `dtype`, all others as they are."""
+        rng = np.random.default_rng(seed)
+        made = {}
+        for name, spec in self.arrays.items():
+            if isinstance(spec, tuple):
+                spec = rng.standard_normal(spec)
+            elif callable(spec):
+                spec = spec(rng)
+            if spec is not None and np.issubdtype(spec.dtype, np.floating):
+                spec = spec.astype(np.float32).astype(dtype)  # the same numbers in both precisions
+            made[name] = spec
+        return made
+
+    def run(self, arrays, rung=None):
+        """Results of the call as a tuple of arrays, on one rung (None: the chosen one)."""
+        if rung is None:
+            result = self.function(**arrays, **self.params)
+        else:
+            with kernels.use(rung):
+                result = self.function(**arrays, **self.params)
+        return result if isinstance(result, tuple) else (result,)
+
+
+# How the same numbers may lie in memory. Each function returns an array equal to x.
+def _reversed_axes(x):
+    return np.ascontiguousarray(x.T).T
+
+
+def _sliced(x):
+    big = np.zeros([2 * n + 1 for n in x.shape], x.dtype)
+    view = big[tuple(slice(1, 2 * n + 1, 2) for n in x.shape)]
+    view[...] = x
+    return view
+
+
+def _negative_stride(x):
+    return np.ascontiguousarray(x[(slice(None, None, -1),) * x.ndim])[(slice(None, None, -1),) * x.ndim]
+
+
+def _offset(x):
+    flat = np.zeros(x.size + 3, x.dtype)
+    flat[3:] = x.reshape(-1)
+    return flat[3:].reshape(x.shape)
+
+
+def _unaligned(x):
+    raw = np.zeros(x.nbytes + 1, np.uint8)
+    view = raw[1:].view(x.dtype) if x.size else np.zeros(0, x.dtype)
+    view[...] = x.reshape(-1)
+    return view.reshape(x.shape)
+
+
+def _read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+LAYOUTS = {
+    "reversed axes": _reversed_axes,
+    "sliced": _sliced,
+    "negative stride": _negative_stride,
+    "offset": _offset,
+    "unaligned": _unaligned,
+    "read-only": _read_only,
+}
+
+
+def broadcast(x):
+    """An array of x's shape, all of whose axes longer than 1 but the last have stride 0 (other numbers than x)."""
+    return np.broadcast_to(x[tuple(slice(0, 1) if n > 1 else slice(None) for n in x.shape[:-1])], x.shape)
+
+
+def assert_close(got, want, dtype, K: int = 1, factor: float = 4.0, what: str = "") -> None:
+    """got equals want up to the rounding of a sum of K terms; NaN and inf must agree, integers be equal.
+
+    |got - want| <= factor * eps * sqrt(K) * (root mean square of want + |want|), eps of `dtype`
+    """
+    want = np.asarray(want)
+    got = np.asarray(got)
+    assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
+    if not np.issubdtype(want.dtype, np.floating):
+        np.testing.assert_array_equal(got, want, err_msg=what)
+        return
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want), err_msg=f"{what}: NaN in other places")
+    np.testing.assert_array_equal(got[~finite & ~np.isnan(want)], want[~finite & ~np.isnan(want)], err_msg=what)
+    if not finite.any():
+        return
+    g, w = got[finite].astype(np.float64), want[finite]
+    eps = factor * float(np.finfo(dtype).eps) * max(1.0, float(K)) ** 0.5
+    bound = eps * (float(np.sqrt(np.mean(w * w))) + np.abs(w)) + float(np.finfo(dtype).tiny)
+    worst = int(np.argmax(np.abs(g - w) - bound))
+    assert np.all(np.abs(g - w) <= bound), (
+        f"{what}: {g[worst]} instead of {w[worst]}, off by {abs(g[worst] - w[worst]):.3g} (allowed {bound[worst]:.3g})"
+    )

@@ -1,0 +1,120 @@
+"""Every case of every kernel on every rung, against the naive rung in float64; any memory layout, any thread count.
+
+FASTDL_ISA chooses the tier of the cython rung; tests/test_isa.py runs this file once for each tier of the machine.
+"""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastdl import kernels, threads
+from fastdl.kernels._registry import _module
+from fastdl.testing import LAYOUTS, assert_close, broadcast
+
+CASES = [
+    case
+    for file in sorted(Path(__file__).parent.joinpath("cases").glob("[a-z]*.py"))
+    for case in importlib.import_module(f"cases.{file.stem}").CASES
+]
+SMALL = [case for case in CASES if not case.bench]
+COMPILED = not isinstance(_module("matmul", "cython"), str)
+FAST_RUNGS = [rung for rung in kernels.RUNGS if rung != "naive"]
+
+_oracle_cache = {}
+
+
+def oracle(case, arrays=None):
+    """The naive rung's results in float64; those of case.make() are kept."""
+    if arrays is not None:
+        return case.run(arrays, "naive")
+    if id(case) not in _oracle_cache:
+        _oracle_cache[id(case)] = case.run(case.make("float64"), "naive")
+    return _oracle_cache[id(case)]
+
+
+def module_or_skip(case, rung, dtype):
+    module = _module(case.kernel, rung)
+    if isinstance(module, str):
+        pytest.skip(f"{case.kernel} has no {rung} rung here: {module}")
+    if dtype not in getattr(module, "DTYPES", ("float32", "float64")):
+        pytest.skip(f"{case.kernel} on {rung} does not take {dtype}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rung", kernels.RUNGS)
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_rung_equals_naive(case, rung, dtype):
+    module_or_skip(case, rung, dtype)
+    for got, want in zip(case.run(case.make(dtype), rung), oracle(case), strict=True):
+        assert_close(got, want, dtype, case.K, case.factor, what=f"{case} on {rung}")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rung", FAST_RUNGS)
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_any_memory_layout(case, rung, layout):
+    module_or_skip(case, rung, "float32")
+    arrays = {k: v if v is None else LAYOUTS[layout](v) for k, v in case.make("float32").items()}
+    before = {k: v if v is None else v.copy() for k, v in arrays.items()}
+    results = case.run(arrays, rung)
+    for got, want in zip(results, oracle(case), strict=True):
+        assert_close(got, want, "float32", case.K, case.factor, what=f"{case} on {rung}, {layout}")
+    for name, array in arrays.items():
+        if array is not None:
+            np.testing.assert_array_equal(array, before[name], err_msg=f"{case} on {rung} wrote to its input {name}")
+
+
+@pytest.mark.parametrize("rung", FAST_RUNGS)
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_broadcast_input(case, rung):
+    """Floating inputs with stride-0 axes, as expand() makes them."""
+    module_or_skip(case, rung, "float32")
+    made = {
+        k: broadcast(v) if v is not None and v.size and np.issubdtype(v.dtype, np.floating) else v
+        for k, v in case.make("float64").items()
+    }
+    want = oracle(case, made)
+    narrow = {
+        k: np.broadcast_to(v, v.shape) if v is None or not np.issubdtype(v.dtype, np.floating) else _narrow(v)
+        for k, v in made.items()
+        if v is not None
+    }
+    narrow.update({k: None for k, v in made.items() if v is None})
+    for got, expected in zip(case.run(narrow, rung), want, strict=True):
+        assert_close(got, expected, "float32", case.K, case.factor, what=f"{case} on {rung}, broadcast")
+
+
+def _narrow(x):
+    """x in float32 with its stride-0 axes kept."""
+    first = tuple(slice(0, 1) if s == 0 else slice(None) for s in x.strides)
+    return np.broadcast_to(x[first].astype(np.float32), x.shape)
+
+
+@pytest.mark.skipif(not COMPILED, reason="no compiled kernels in this install")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_same_bits_for_any_number_of_threads(case):
+    module_or_skip(case, "cython", "float32")
+    arrays = case.make("float32")
+    before = threads.get_num_threads()
+    try:
+        results = []
+        for n in (1, 2, 3, 5):
+            threads._set(n)
+            results.append(case.run(arrays, "cython"))
+    finally:
+        threads._set(before)
+    for n, other in zip((2, 3, 5), results[1:], strict=True):
+        for one, many in zip(results[0], other, strict=True):
+            assert one.tobytes() == many.tobytes(), f"{case}: 1 and {n} threads give different bits"
+
+
+@pytest.mark.skipif(not COMPILED, reason="no compiled kernels in this install")
+@pytest.mark.parametrize("case", [c for c in CASES if c.bench], ids=str)
+def test_large_cases_on_the_compiled_rung(case):
+    """The sizes people use, against NumPy in float64."""
+    module_or_skip(case, "cython", "float32")
+    want = case.run(case.make("float64"), "numpy")
+    for got, expected in zip(case.run(case.make("float32"), "cython"), want, strict=True):
+        assert_close(got, expected, "float32", case.K, case.factor, what=str(case))
