@@ -3,8 +3,8 @@
 naive   plain loops: the specification and the oracle        numba   the same loops, compiled by Numba (extra)
 numpy   whole-array NumPy; float64 too                       cython  C with SIMD and threads, bound by Cython
 
-`conv2d.py` is the contract (maths, shapes, checks, allocation); `conv2d_naive.py`, `conv2d_numpy.py`, `conv2d_numba.py` and
-`conv2d_cython.pyx` are the rungs. `use("numpy")` chooses a rung, `table()` says which exist and which is chosen.
+`matmul.py` is the contract (maths, shapes, checks, allocation); `matmul_naive.py`, `matmul_numpy.py`, `matmul_numba.py`
+and `matmul_cython.pyx` are the rungs. `use("numpy")` chooses a rung, `table()` says which exist and which is chosen.
 """
 
 from fastdl.kernels._registry import RUNGS, backend, names, table, use

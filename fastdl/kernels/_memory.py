@@ -1,4 +1,4 @@
-"""Where results are allocated: the pool of csrc where it is built, NumPy otherwise; and the memory layouts kernels ask for."""
+"""Where results are allocated (the pool of csrc, NumPy where it is not built), and the layouts kernels ask for."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def empty_channels_last(N: int, C: int, H: int, W: int, dtype) -> np.ndarray:
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
-    """x (N, C, H, W) as an array of the same shape whose memory is contiguous (N, H, W, C); x itself if it already is."""
+    """x (N, C, H, W), or a copy of it, such that its memory is contiguous (N, H, W, C)."""
     nhwc = x.transpose(0, 2, 3, 1)
     if nhwc.flags.c_contiguous and nhwc.flags.aligned and x.dtype.isnative:
         return x

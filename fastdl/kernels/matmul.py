@@ -20,8 +20,8 @@ def matmul_forward(a, b, bias=None, act=None):
     """act(a @ b + bias); see the top of this file."""
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
         raise ValueError(
-            f"matmul: shapes {a.shape} and {b.shape} do not fit: the last axis of the first ({a.shape[-1:]}) must equal "
-            f"the second-last of the second ({b.shape[-2:-1]}); is a .T missing?"
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: the last axis of the first {a.shape[-1:]} must equal "
+            f"the second-last of the second {b.shape[-2:-1]}; is a .T missing?"
         )
     dtype = same_float_dtype("matmul", a=a, b=b, bias=bias)
     M, N = a.shape[-2], b.shape[-1]
