@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
@@ -166,5 +166,12 @@ class BuildExt(build_ext):
             return list(pool.map(compile_one, jobs))
 
 
-# A placeholder makes setuptools run build_ext and tag the wheel as a platform wheel; cythonize() replaces it.
-setup(ext_modules=[Extension("fastdl._native", ["fastdl/_native.pyx"])], cmdclass={"build_ext": BuildExt})
+setup(
+    # `fastdl study` and `fastdl bench` read the same cases and workloads as the tests: one list, many readers
+    packages=[*find_packages(include=["fastdl*"]), "fastdl._cases", "fastdl._bench"],
+    package_dir={"fastdl._cases": "tests/cases", "fastdl._bench": "bench"},
+    py_modules=["fastdl_cli"],
+    # A placeholder makes setuptools run build_ext and tag the wheel as a platform wheel; cythonize() replaces it.
+    ext_modules=[Extension("fastdl._native", ["fastdl/_native.pyx"])],
+    cmdclass={"build_ext": BuildExt},
+)

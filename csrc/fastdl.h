@@ -16,8 +16,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/matmul.h"
 
 /* One line a kernel: the table, its type and its instances per ISA all come from this list. */
-#define FD_KERNELS(X) \
-    X(matmul)
+#define FD_KERNELS(X) X(matmul)
 
 typedef struct {
     const char *isa;
@@ -27,9 +26,9 @@ typedef struct {
 } fd_kernels;
 
 /* --- dispatch.c: chosen once at start-up, const afterwards ------------------------------------------------------ */
-const char *fd_isa_names(void);       /* space-separated tiers that this build has AND this CPU can run, best last */
-int fd_select_isa(const char *name);  /* NULL or "": the best; 0 on success, -1 if unknown or not runnable */
-const fd_kernels *fd_table(void);     /* the chosen tier */
+const char *fd_isa_names(void);      /* space-separated tiers that this build has AND this CPU can run, best last */
+int fd_select_isa(const char *name); /* NULL or "": the best; 0 on success, -1 if unknown or not runnable */
+const fd_kernels *fd_table(void);    /* the chosen tier */
 
 /* --- team.c: the only file that knows threads ------------------------------------------------------------------- */
 typedef void (*fd_chunk_fn)(void *ctx, long chunk);

@@ -19,8 +19,8 @@
 #define CLASSES 256
 
 typedef struct block {
-    size_t bytes; /* of the whole block, header included: its class's size */
-    void *base;   /* what the system gave */
+    size_t bytes;  /* of the whole block, header included: its class's size */
+    void *base;    /* what the system gave */
     size_t mapped; /* length to unmap, 0 if malloc'ed */
     int class;
     struct block *next;

@@ -30,9 +30,9 @@
 #define JOIN_NANOSECONDS 20000 /* the caller waits this long for chunks in flight before it sleeps */
 
 static struct {
-    pthread_mutex_t busy;    /* held while a job runs: the team serves one caller at a time */
-    _Atomic int limit;       /* threads to use, the caller included; 0: not set yet */
-    int started;             /* workers alive */
+    pthread_mutex_t busy;                 /* held while a job runs: the team serves one caller at a time */
+    _Atomic int limit;                    /* threads to use, the caller included; 0: not set yet */
+    int started;                          /* workers alive */
     _Alignas(64) _Atomic uint64_t ticket; /* epoch << 32 | chunks left to claim */
     _Alignas(64) _Atomic uint32_t done;   /* chunks finished */
     _Alignas(64) _Atomic uint32_t wake;   /* changes with every job: what sleeping workers watch */
@@ -113,8 +113,7 @@ static void drain(void) {
             continue;
         uint32_t n = team.nchunks; /* stable: this job cannot end before our chunk is done */
         team.fn(team.ctx, (long)(n - (uint32_t)ticket));
-        if (atomic_fetch_add(&team.done, 1) + 1 == n && atomic_load(&team.caller_sleeps))
-            wake_all(&team.done);
+        if (atomic_fetch_add(&team.done, 1) + 1 == n && atomic_load(&team.caller_sleeps)) wake_all(&team.done);
         ticket = atomic_load_explicit(&team.ticket, memory_order_acquire);
     }
 }

@@ -1,4 +1,4 @@
-# What the *_cython.pyx rungs share. `table()` is the fd_kernels of the chosen ISA; each rung casts it to the struct of fastdl.h.
+# What the *_cython.pyx rungs share. `table()` is the fd_kernels of the chosen ISA; rungs cast it to fastdl.h's struct.
 cimport numpy as cnp
 
 cdef const void *table() noexcept nogil

@@ -1,4 +1,4 @@
-"""The only module linked with csrc: the ISA, the threads, the memory pool, and the kernel table for the *_cython rungs."""
+"""The only module linked with csrc: ISA, threads, memory pool, and the kernel table for the *_cython rungs."""
 
 import os
 

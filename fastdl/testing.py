@@ -10,8 +10,10 @@ A Case names an entry point of the contract, the arrays it takes and its other p
 An array is a shape (standard normal numbers), an array, a function of a numpy Generator, or None.
 """
 
+import importlib.util
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 
@@ -65,6 +67,19 @@ class Case:
             with kernels.use(rung):
                 result = self.function(**arrays, **self.params)
         return result if isinstance(result, tuple) else (result,)
+
+
+def cases(kernel: str) -> list[Case]:
+    """The case list of a kernel: installed as fastdl._cases, in a checkout tests/cases."""
+    if importlib.util.find_spec("fastdl._cases"):
+        return import_module(f"fastdl._cases.{kernel}").CASES
+    file = Path(__file__).parents[1] / "tests" / "cases" / f"{kernel}.py"
+    if not file.exists():
+        raise ValueError(f"{kernel} has no case list (looked for {file})")
+    spec = importlib.util.spec_from_file_location(f"fastdl._cases_{kernel}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CASES
 
 
 # How the same numbers may lie in memory. Each function returns an array equal to x.

@@ -9,7 +9,7 @@
 
 #define KC 768
 #define MC 96
-#define NC 1024            /* columns packed at a time: bounds the packing buffer to KC * NC floats, 3 MB */
+#define NC 1024 /* columns packed at a time: bounds the packing buffer to KC * NC floats, 3 MB */
 
 void FN(fd_pack_panel)(const float *b, long b_row, long b_col, long K, long n0, long width, long nv, float *panel) {
     const long nr = nv * VL;
@@ -41,8 +41,17 @@ void FN(fd_gemm_packed)(const fd_gemm_packed_args *g) {
     float *c[FD_MR_MAX];
     for (long n = 0; n < g->N; n += FD_NR) {
         const long nv = fd_panel_vectors(n, g->N), most = fd_tile_rows(nv);
-        fd_tile t = {.a = a, .as = g->a_col, .k = g->K, .taps = 1, .b = g->packed + n * g->K, .ldb = nv * VL, .c = c,
-                     .n = g->N - n, .bias = g->bias ? g->bias + n : NULL, .accumulate = g->accumulate, .relu = g->relu};
+        fd_tile t = {.a = a,
+                     .as = g->a_col,
+                     .k = g->K,
+                     .taps = 1,
+                     .b = g->packed + n * g->K,
+                     .ldb = nv * VL,
+                     .c = c,
+                     .n = g->N - n,
+                     .bias = g->bias ? g->bias + n : NULL,
+                     .accumulate = g->accumulate,
+                     .relu = g->relu};
         for (long m = 0; m < g->M;) {
             const long rows = fd_next_rows(g->M - m, most);
             for (long i = 0; i < rows; i++) {

@@ -32,9 +32,9 @@ typedef struct {
     long ldb;
     float *const *c;
     long n;
-    const float *bias;         /* NR readable floats added to every row, or NULL; ignored when accumulate */
+    const float *bias;          /* NR readable floats added to every row, or NULL; ignored when accumulate */
     const float *const *addend; /* rows added at the end (a residual), or NULL */
-    int accumulate;            /* start from what C holds */
+    int accumulate;             /* start from what C holds */
     int relu;
 } fd_tile;
 

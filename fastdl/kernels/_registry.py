@@ -1,9 +1,9 @@
 """Which rungs a kernel has, and which one is chosen.
 
 A rung is a module `<kernel>_<rung>` in this folder with the functions of the contract (`forward`, `backward_x`, ...),
-`out` last. It may set DTYPES (names; float32 and float64 by default). The chosen rung is FASTDL_BACKEND, or the best there
-is; where it is missing, or does not take the dtype, the next rung in FALLBACK serves, with one log line, or an error under
-FASTDL_STRICT=1.
+`out` last. It may set DTYPES (names; float32 and float64 by default). The chosen rung is FASTDL_BACKEND, or the best
+there is; where it is missing, or does not take the dtype, the next rung in FALLBACK serves, with one log line, or an
+error under FASTDL_STRICT=1.
 """
 
 import importlib

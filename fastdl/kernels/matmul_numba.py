@@ -1,8 +1,8 @@
 """Matrix product compiled by Numba.
 
 Idea: the loops of the naive rung in the order m, k, n, so that the inner loop runs along rows of b and out and LLVM
-vectorises it. Blocks of k keep the rows of b that are in use within L2. Beats the interpreter a thousandfold; no register
-tiles, so it stays at a fraction of the machine's peak.
+vectorises it. Blocks of k keep the rows of b that are in use within L2. Beats the interpreter a thousandfold; without
+register tiles it stays at a fraction of the machine's peak.
 """
 
 import numpy as np

@@ -1,0 +1,82 @@
+"""What the commands of fastdl_cli.py do: each takes the parsed arguments, prints its result, raises what went wrong."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+from fastdl import kernels, threads
+
+
+def info(args):
+    from fastdl import _info
+
+    report = _info.collect()
+    print(json.dumps(report, indent=1) if args.json else _info.render(report))
+
+
+def train(args):
+    use_machine(args)
+    recipe = importlib.import_module(f"fastdl.recipes.{args.model}")
+    given = {} if args.epochs is None else {"epochs": args.epochs}
+    out = args.out or f"runs/{args.model}"
+    result = recipe.run(out=out, seed=args.seed, resume=args.resume, progress=True, **given)
+    print(f"test accuracy {result['test_accuracy']:.2%} after {result['seconds']:.1f} s on {describe_machine()}")
+    for file in result["files"]:
+        print(f"  {file}")
+
+
+def predict(args):
+    from fastdl.recipes import lenet
+
+    for file in (args.weights, args.image):
+        with open(file, "rb"):  # the system's own words for a file that is missing or not readable
+            pass
+    digit, probabilities = lenet.predict(args.weights, args.image)
+    print(digit)
+    if sys.stdout.isatty():
+        ranked = sorted(enumerate(probabilities), key=lambda pair: -pair[1])[:3]
+        print("  ".join(f"{d}: {p:.1%}" for d, p in ranked))
+
+
+def study(args):
+    from fastdl import study
+
+    use_machine(args)
+    names = list(kernels.names()) if args.kernels == ["all"] else args.kernels
+    ladders = []
+    for name in names:
+        for ladder in study.measure(name, args.case, args.rungs, args.dtype, args.patience, args.brief):
+            print(study.render(ladder), end="\n\n", flush=True)
+            ladders.append(ladder)
+    if args.json:
+        Path(args.json).write_text(json.dumps([ladder.as_dict() for ladder in ladders], indent=1) + "\n")
+    if args.plot or study.can_plot():
+        target = args.plot or f"study_{'_'.join(args.kernels)}.png"
+        study.plot(ladders, target)
+        print(f"picture: {target}")
+    else:
+        print("no picture: matplotlib is not installed (pip install matplotlib)")
+
+
+def bench(args):
+    """The package bench/ of a checkout, installed as fastdl._bench."""
+    if importlib.util.find_spec("fastdl._bench"):
+        from fastdl._bench import main
+    else:
+        sys.path.insert(0, str(Path(__file__).parents[1]))
+        from bench import main
+    main.run(args)
+
+
+def use_machine(args):
+    """--threads and --backend."""
+    if args.threads:
+        threads.set_num_threads(args.threads)
+    if getattr(args, "backend", None):
+        kernels.use(args.backend)
+
+
+def describe_machine() -> str:
+    n = threads.get_num_threads()
+    return f"{n} thread{'s' if n > 1 else ''}, rung {kernels.backend()}"

@@ -1,0 +1,127 @@
+"""The grammar of the `fastdl` command; what the commands do is in fastdl/cli.py.
+
+A module beside the package, not in it: reading the arguments must not import fastdl and, through it, NumPy, so that
+`fastdl --help` and a mistyped option answer at once.
+"""
+
+import argparse
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+RUNGS = ("naive", "numpy", "numba", "cython")
+
+
+def recipes() -> list[str]:
+    """Networks that `fastdl train` knows: the files of fastdl/recipes, found without importing them."""
+    folders = find_spec("fastdl").submodule_search_locations
+    return sorted(f.stem for d in folders for f in Path(d, "recipes").glob("[a-z]*.py"))
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+positive.__name__ = "positive integer"  # argparse: "invalid positive integer value: '0'"
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="fastdl", description="A lightweight deep-learning framework for CPUs.")
+    top.add_argument("--version", action="store_true", help="print the version and leave")
+    top.add_argument("--traceback", action="store_true", help="show where an error comes from, not only what it says")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def command(name, help):
+        return commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+
+    info = command("info", "describe this machine and this install, for a bug report")
+    info.add_argument("--json", action="store_true", help="the same as JSON")
+
+    train = command("train", "train a network on real data: progress, test accuracy, weights and a plot")
+    train.add_argument("model", choices=recipes(), metavar="MODEL", help=", ".join(recipes()))
+    train.add_argument("--epochs", type=positive, metavar="N", help="passes over the training data")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="of initial weights and shuffling (default 0)")
+    train.add_argument("--out", metavar="FOLDER", help="where weights, plot and checkpoints go (default runs/MODEL)")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in that folder")
+    machine_options(train)
+
+    predict = command("predict", "the digit in an image file, by weights that `fastdl train lenet` saved")
+    predict.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file")
+    predict.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...: one digit, dark on light or light on dark")
+
+    study = command("study", "the ladder of a kernel, measured: naive, NumPy, Numba, C")
+    study.add_argument("kernels", nargs="+", metavar="KERNEL", help="conv2d, matmul, ...; `all` for every kernel")
+    study.add_argument("--case", metavar="TEXT", help="cases whose name holds TEXT (default: forward, a few sizes)")
+    study.add_argument("--brief", action="store_true", help="only the case that the naive rung can do as well")
+    study.add_argument("--rungs", nargs="+", choices=RUNGS, metavar="RUNG", help=f"some of {', '.join(RUNGS)}")
+    study.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default float32")
+    study.add_argument("--plot", metavar="PNG", help="picture to write (default study_KERNEL.png)")
+    study.add_argument("--json", metavar="FILE", help="write the numbers too")
+    study.add_argument("--patience", type=float, default=10, metavar="SECONDS", help="most that naive may take (10)")
+    study.add_argument("--threads", type=positive, metavar="N", help="threads of kernels and BLAS (default: all)")
+
+    bench = command("bench", "fastdl against PyTorch, in turn on the same cores, and the share of the roofline")
+    bench.add_argument("what", nargs="?", choices=("kernels", "models", "roofline"), default="kernels")
+    bench.add_argument("--only", metavar="TEXT", help="workloads whose name holds TEXT")
+    bench.add_argument("--threads", type=positive, nargs="+", metavar="N", help="thread counts (default 1 and all)")
+    bench.add_argument("--pairs", type=positive, default=20, metavar="N", help="turns of each side (default 20)")
+    bench.add_argument("--rungs", action="store_true", help="time the naive, NumPy and Numba rungs too")
+    bench.add_argument("--out", metavar="FOLDER", help="write results.json and results.md there")
+    return top
+
+
+def machine_options(command):
+    command.add_argument("--backend", choices=RUNGS, help="rung of every kernel (default: the best there is)")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads of kernels and BLAS (default: all)")
+
+
+def main(argv=None) -> int:
+    """Runs one command; 0 if it went well, 2 for input it cannot use, 130 after Ctrl-C."""
+    options = parser()
+    args = options.parse_args(argv)
+    if args.version:
+        try:
+            print("fastdl", version("fastdl-cpu"))
+        except PackageNotFoundError:  # a checkout that was not installed
+            from fastdl import __version__
+
+            print("fastdl", __version__)
+        return 0
+    if args.command is None:
+        options.print_help()
+        return 0
+    try:
+        from fastdl import cli
+
+        getattr(cli, args.command)(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\nfastdl: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `fastdl ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError) as error:
+        if args.traceback:
+            raise
+        print(f"fastdl {args.command}: {describe(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def describe(error: Exception) -> str:
+    """One line that says what is wrong and, where it can, what to do."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"needs the package {error.name}; try: pip install {error.name}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())
