@@ -27,11 +27,11 @@ def train(args):
 
 
 def predict(args):
-    from fastdl.recipes import lenet
-
     for file in (args.weights, args.image):
         with open(file, "rb"):  # the system's own words for a file that is missing or not readable
             pass
+    from fastdl.recipes import lenet
+
     digit, probabilities = lenet.predict(args.weights, args.image)
     print(digit)
     if sys.stdout.isatty():

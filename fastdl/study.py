@@ -1,8 +1,8 @@
 """The ladder of one kernel, measured: every rung's file, size, error against naive, time, GFLOP/s and speed-up.
 
 The cases are those of the tests (tests/cases/<kernel>.py). Plain Python loops are too slow for the sizes people use,
-so naive runs on the largest case it can do within `patience` seconds; on larger ones its time is left open, never scaled
-up from another size. Results are compared with the naive rung in float64 where it ran, else with NumPy in float64.
+so naive runs on the largest case it can do within `patience` seconds; on larger ones its time is left open, never
+scaled up from another size. Results are compared with naive in float64 where it ran, else with NumPy in float64.
 """
 
 import importlib
