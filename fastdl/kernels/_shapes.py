@@ -7,7 +7,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 def pair(value, name: str, layer: str, least: int = 0) -> tuple[int, int]:
     """(height, width) from one integer or two; `least` is the smallest value allowed."""
-    two = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    two = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(two) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in two):
         raise ValueError(f"{layer}: {name} must be one integer or two, each at least {least}; got {value!r}")
     return int(two[0]), int(two[1])
