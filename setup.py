@@ -50,8 +50,8 @@ COMPILED = ["fastdl/autograd.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if not p.endswith("__init__.py")
 )
 CYTHON_FLAGS = ["-O2", "-g0", "-Wno-unused-function", "-Wno-cpp"]
-# Python's own semantics for indexing and division: the same .py files also run uncompiled.
-DIRECTIVES = {"language_level": "3", "embedsignature": True}
+# Python's own semantics for indexing, division and annotations: the same .py files also run uncompiled.
+DIRECTIVES = {"language_level": "3", "embedsignature": True, "annotation_typing": False}
 
 
 def newest(paths):

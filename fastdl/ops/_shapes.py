@@ -1,0 +1,38 @@
+"""Axis arithmetic shared by the ops."""
+
+import operator
+
+from fastdl.autograd import Tensor
+
+
+def axis_of(dim, ndim, op, extra=0):
+    """A non-negative axis number; `extra` axes may be added by the op."""
+    bound = ndim + extra
+    try:
+        axis = operator.index(dim)
+    except TypeError:
+        raise TypeError(f"{op}: dim must be an int, not {dim!r}") from None
+    if bound == 0 and axis in (0, -1):
+        return 0
+    if not -bound <= axis < bound:
+        raise IndexError(f"{op}: dim {axis} is out of range for {ndim} dimensions (from {-bound} to {bound - 1})")
+    return axis + bound if axis < 0 else axis
+
+
+def axes_of(dim, ndim, op):
+    """A tuple of non-negative axis numbers; None stands for all."""
+    if dim is None:
+        return tuple(range(ndim))
+    if not isinstance(dim, (tuple, list)):
+        return (axis_of(dim, ndim, op),) if ndim else ()
+    axes = tuple([axis_of(d, ndim, op) for d in dim])
+    if len(set(axes)) != len(axes):
+        raise RuntimeError(f"{op}: dim {dim} names an axis twice")
+    return axes if axes and ndim else tuple(range(ndim))
+
+
+def sizes_of(args):
+    """The shape from f(2, 3), f((2, 3)), or f([2, 3])."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = args[0]
+    return tuple([n.item() if isinstance(n, Tensor) else operator.index(n) for n in args])

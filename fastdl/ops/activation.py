@@ -1,0 +1,269 @@
+"""Activation functions under torch.nn.functional's names.
+
+`inplace` is accepted so that code written for torch runs; the result is returned and the input stays as it is.
+"""
+
+import math
+
+import numpy as np
+
+from fastdl.autograd import Function, Tensor
+from fastdl.ops._dtypes import as_float
+from fastdl.ops._quiet import quietly
+from fastdl.ops.special import erf_array
+from fastdl.ops.unary import sigmoid_array
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+class Relu(Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = Tensor(np.maximum(x.array, x.array.dtype.type(0)))
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return PassWhere.apply(dy, y.array > 0)
+
+
+class PassWhere(Function):
+    """x where a mask (a bool array of the same shape) holds, else 0."""
+
+    @staticmethod
+    def forward(ctx, x, mask):
+        ctx.mask = mask
+        return Tensor(np.multiply(x.array, mask))
+
+    @staticmethod
+    def backward(ctx, dy):
+        return PassWhere.apply(dy, ctx.mask), None
+
+
+class PiecewiseLinear(Function):
+    """A function whose slope is constant between its kinks: values and slopes are given as arrays."""
+
+    @staticmethod
+    def forward(ctx, x, value, slope):
+        ctx.slope = slope
+        return Tensor(value)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy * Tensor(ctx.slope), None, None
+
+
+def relu(input, inplace=False):
+    """max(input, 0)."""
+    return Relu.apply(input)
+
+
+def _piecewise(x, value, slope):
+    return PiecewiseLinear.apply(x, value.astype(x.dtype, copy=False), slope.astype(x.dtype, copy=False))
+
+
+def leaky_relu(input, negative_slope=0.01, inplace=False):
+    """input where positive, else negative_slope * input."""
+    a = input.array
+    slope = np.where(a > 0, 1.0, negative_slope).astype(a.dtype)
+    return _piecewise(input, a * slope, slope)
+
+
+def relu6(input, inplace=False):
+    """min(max(input, 0), 6)."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """input limited to [min_val, max_val]."""
+    a = input.array
+    return _piecewise(input, np.clip(a, min_val, max_val), (a > min_val) & (a < max_val))
+
+
+def threshold(input, threshold, value, inplace=False):
+    """input where above the threshold, else value."""
+    a = input.array
+    return _piecewise(input, np.where(a > threshold, a, a.dtype.type(value)), a > threshold)
+
+
+def hardsigmoid(input, inplace=False):
+    """input / 6 + 1/2, limited to [0, 1]."""
+    a = input.array
+    return _piecewise(input, np.clip(a / 6 + 0.5, 0, 1), ((a > -3) & (a < 3)) / 6)
+
+
+def hardswish(input, inplace=False):
+    """input * hardsigmoid(input)."""
+    return input * hardsigmoid(input)
+
+
+def hardshrink(input, lambd=0.5):
+    """input outside [-lambd, lambd], else 0."""
+    a = input.array
+    outside = np.abs(a) > lambd
+    return _piecewise(input, a * outside, outside)
+
+
+def softshrink(input, lambd=0.5):
+    """input moved towards 0 by lambd, and 0 within it."""
+    a = input.array
+    return _piecewise(input, np.sign(a) * np.maximum(np.abs(a) - lambd, 0), np.abs(a) > lambd)
+
+
+def prelu(input, weight):
+    """input where positive, else weight * input; one weight, or one for each channel (axis 1)."""
+    if weight.numel() != 1:
+        if input.ndim < 2 or input.shape[1] != weight.numel():
+            raise RuntimeError(
+                f"prelu: weight of shape {weight.shape} needs as many channels in axis 1 of the input, whose shape is {input.shape}"
+            )
+        weight = weight.reshape((-1,) + (1,) * (input.ndim - 2))
+    return relu(input) - weight * relu(-input)
+
+
+class Elu(Function):
+    """x where positive, else alpha (exp(x / s) - 1)."""
+
+    @staticmethod
+    def forward(ctx, x, alpha, s):
+        ctx.save_for_backward(x)
+        ctx.alpha, ctx.s = alpha, s
+        a = x.array
+        return Tensor(np.where(a > 0, a, alpha * np.expm1(np.minimum(a, 0) / s)))
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        low = (x.clamp(max=0.0) / ctx.s).exp() * (ctx.alpha / ctx.s)
+        return dy * Tensor(np.ones_like(x.array)).where(x > 0, low), None, None
+
+
+def elu(input, alpha=1.0, inplace=False):
+    """input where positive, else alpha * (exp(input) - 1)."""
+    return Elu.apply(as_float(input), alpha, 1.0)
+
+
+def celu(input, alpha=1.0, inplace=False):
+    """elu with a continuous derivative for every alpha."""
+    return Elu.apply(as_float(input), alpha, alpha)
+
+
+def selu(input, inplace=False):
+    """The self-normalising elu of Klambauer et al., 2017."""
+    return elu(input, _SELU_ALPHA) * _SELU_SCALE
+
+
+class Gelu(Function):
+    """x Phi(x), with the normal distribution function Phi."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        a = x.array
+        return Tensor(a * (0.5 * (1 + erf_array(a * math.sqrt(0.5)))))
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        density = (x * x * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
+        return dy * (0.5 * (1 + (x * math.sqrt(0.5)).erf()) + x * density)
+
+
+def gelu(input, approximate="none"):
+    """input * Phi(input); approximate="tanh" is the formula of GPT-2."""
+    x = as_float(input)
+    if approximate == "none":
+        return Gelu.apply(x)
+    if approximate != "tanh":
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
+    return 0.5 * x * (1 + ((x + 0.044715 * (x * x * x)) * math.sqrt(2 / math.pi)).tanh())
+
+
+class Silu(Function):
+    """x sigmoid(x)."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return Tensor(x.array * sigmoid_array(x.array))
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        s = x.sigmoid()
+        return dy * (s * (1 + x * (1 - s)))
+
+
+def silu(input, inplace=False):
+    """input * sigmoid(input)."""
+    return Silu.apply(as_float(input))
+
+
+class Softplus(Function):
+    """log(1 + exp(beta x)) / beta; x itself above the threshold, where the difference is below rounding."""
+
+    @staticmethod
+    def forward(ctx, x, beta, threshold):
+        ctx.save_for_backward(x)
+        ctx.beta, ctx.threshold = beta, threshold
+        a = x.array * beta
+        y = (np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))) / beta
+        return Tensor(np.where(a > threshold, x.array, y))
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        scaled = x * ctx.beta
+        slope = Tensor(np.ones_like(x.array)).where(scaled > ctx.threshold, scaled.sigmoid())
+        return dy * slope, None, None
+
+
+def softplus(input, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta * input)) / beta, a smooth relu."""
+    return Softplus.apply(as_float(input), beta, threshold)
+
+
+class LogSigmoid(Function):
+    """-log(1 + exp(-x)) without overflow."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        a = x.array
+        return Tensor(np.minimum(a, 0) - np.log1p(quietly(np.exp, -np.abs(a))))
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        return dy * (-x).sigmoid()
+
+
+def logsigmoid(input):
+    """log(sigmoid(input)), accurate for large negative input."""
+    return LogSigmoid.apply(as_float(input))
+
+
+def mish(input, inplace=False):
+    """input * tanh(softplus(input))."""
+    return input * softplus(input).tanh()
+
+
+def softsign(input):
+    """input / (1 + |input|)."""
+    return input / (1 + input.abs())
+
+
+def tanhshrink(input):
+    """input - tanh(input)."""
+    return input - input.tanh()
+
+
+def glu(input, dim=-1):
+    """The first half along dim times the sigmoid of the second."""
+    if input.shape[dim] % 2:
+        raise RuntimeError(f"glu: axis {dim} of shape {input.shape} cannot be halved")
+    a, b = input.chunk(2, dim)
+    return a * b.sigmoid()

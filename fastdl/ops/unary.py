@@ -1,0 +1,158 @@
+"""Functions of one operand. One line each: the NumPy function, what backward keeps, and the derivative.
+
+`keep` is "x" (the argument), "y" (the result) or None; the derivative gets dy and the kept tensor and is itself made of
+differentiable functions.
+"""
+
+import math
+
+import numpy as np
+
+from fastdl.autograd import Function, Tensor
+from fastdl.ops._dtypes import as_float, as_operand
+from fastdl.ops._quiet import quietly
+from fastdl.ops.special import erf_array, erfc_array, erfinv_array
+
+
+class Unary(Function):
+    """Base of the classes that `unary` makes."""
+
+    compute = derivative = None
+    keep = None
+
+    @staticmethod
+    def backward(ctx, dy):
+        if ctx.keep is None:
+            return ctx.derivative(dy)
+        return ctx.derivative(dy, ctx.saved_tensors[0])
+
+
+def unary(name, compute, derivative, keep="x", doc="", integers=False):
+    """Make the class of an elementwise op and return its public function.
+
+    integers: integer tensors stay integers (else they are converted to the default float type).
+    """
+    keep_x, keep_y = keep == "x", keep == "y"
+
+    def forward(ctx, x):
+        y = Tensor(quietly(compute, x.array))
+        if keep_x:
+            ctx.save_for_backward(x)
+        elif keep_y:
+            ctx.save_for_backward(y)
+        return y
+
+    members = {
+        "forward": staticmethod(forward),
+        "derivative": staticmethod(derivative),
+        "keep": keep,
+        "__module__": __name__,
+    }
+    cls = type(name.title().replace("_", ""), (Unary,), members)
+    apply = cls.apply
+
+    def op(input):
+        if not isinstance(input, Tensor):
+            input = as_operand(input, name)
+            input = input if isinstance(input, Tensor) else as_float(input)
+        if not integers and input.array.dtype.kind != "f":
+            input = as_float(input)
+        return apply(input)
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = doc
+    return op
+
+
+def sigmoid_array(x):
+    """1 / (1 + exp(-x)); exp only of what is not positive, so nothing overflows."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def _zero(dy):
+    return Tensor(np.zeros_like(dy.array))
+
+
+# fmt: off
+neg = unary("neg", np.negative, lambda dy: -dy, None, "-input.", integers=True)
+abs = unary("abs", np.abs, lambda dy, x: dy * sign(x), "x", "|input|; derivative 0 at 0.", integers=True)
+square = unary("square", np.square, lambda dy, x: dy * (2 * x), "x", "input * input.", integers=True)
+sign = unary("sign", np.sign, _zero, None, "-1, 0 or 1.", integers=True)
+floor = unary("floor", np.floor, _zero, None, "The largest integer not above.", integers=True)
+ceil = unary("ceil", np.ceil, _zero, None, "The smallest integer not below.", integers=True)
+trunc = unary("trunc", np.trunc, _zero, None, "Without the fraction.", integers=True)
+frac = unary("frac", lambda a: a - np.trunc(a), lambda dy: dy, None, "The fraction.")
+
+exp = unary("exp", np.exp, lambda dy, y: dy * y, "y", "e to the power of input.")
+exp2 = unary("exp2", np.exp2, lambda dy, y: dy * (y * math.log(2)), "y", "2 to the power of input.")
+expm1 = unary("expm1", np.expm1, lambda dy, y: dy * (y + 1), "y", "exp(input) - 1, accurate near 0.")
+log = unary("log", np.log, lambda dy, x: dy / x, "x", "The natural logarithm.")
+log2 = unary("log2", np.log2, lambda dy, x: dy / (x * math.log(2)), "x", "The logarithm to base 2.")
+log10 = unary("log10", np.log10, lambda dy, x: dy / (x * math.log(10)), "x", "The logarithm to base 10.")
+log1p = unary("log1p", np.log1p, lambda dy, x: dy / (x + 1), "x", "log(1 + input), accurate near 0.")
+sqrt = unary("sqrt", np.sqrt, lambda dy, y: dy / (2 * y), "y", "The square root.")
+rsqrt = unary("rsqrt", lambda a: 1 / np.sqrt(a), lambda dy, y: dy * (-0.5 * y * y * y), "y", "1 / sqrt(input).")
+reciprocal = unary("reciprocal", np.reciprocal, lambda dy, y: -dy * (y * y), "y", "1 / input.")
+
+sin = unary("sin", np.sin, lambda dy, x: dy * cos(x), "x", "The sine.")
+cos = unary("cos", np.cos, lambda dy, x: -dy * sin(x), "x", "The cosine.")
+tan = unary("tan", np.tan, lambda dy, y: dy * (1 + y * y), "y", "The tangent.")
+asin = unary("asin", np.arcsin, lambda dy, x: dy * rsqrt(1 - x * x), "x", "The inverse sine.")
+acos = unary("acos", np.arccos, lambda dy, x: -dy * rsqrt(1 - x * x), "x", "The inverse cosine.")
+atan = unary("atan", np.arctan, lambda dy, x: dy / (1 + x * x), "x", "The inverse tangent.")
+sinh = unary("sinh", np.sinh, lambda dy, x: dy * cosh(x), "x", "The hyperbolic sine.")
+cosh = unary("cosh", np.cosh, lambda dy, x: dy * sinh(x), "x", "The hyperbolic cosine.")
+tanh = unary("tanh", np.tanh, lambda dy, y: dy * (1 - y * y), "y", "The hyperbolic tangent.")
+asinh = unary("asinh", np.arcsinh, lambda dy, x: dy * rsqrt(x * x + 1), "x", "The inverse hyperbolic sine.")
+acosh = unary("acosh", np.arccosh, lambda dy, x: dy * rsqrt(x * x - 1), "x", "The inverse hyperbolic cosine.")
+atanh = unary("atanh", np.arctanh, lambda dy, x: dy / (1 - x * x), "x", "The inverse hyperbolic tangent.")
+
+sigmoid = unary("sigmoid", sigmoid_array, lambda dy, y: dy * (y * (1 - y)), "y", "1 / (1 + exp(-input)).")
+erf = unary("erf", erf_array, lambda dy, x: dy * (exp(-x * x) * (2 / math.sqrt(math.pi))), "x", "The error function.")
+erfc = unary("erfc", erfc_array, lambda dy, x: dy * (exp(-x * x) * (-2 / math.sqrt(math.pi))), "x", "1 - erf(input), accurate for large input.")
+erfinv = unary("erfinv", erfinv_array, lambda dy, y: dy * (exp(y * y) * (math.sqrt(math.pi) / 2)), "y", "The inverse of erf.")
+# fmt: on
+
+
+def logit(input, eps=None):
+    """log(p / (1 - p)); with eps, p is limited to [eps, 1 - eps] first."""
+    p = as_float(input)
+    if eps is not None:
+        p = p.clamp(eps, 1 - eps)
+    return log(p) - log1p(-p)
+
+
+def round(input, *, decimals=0):
+    """The nearest integer, halves to even; or to a number of decimals. The derivative is 0."""
+    if decimals:
+        scale = 10.0**decimals
+        return _round(input * scale) / scale
+    return _round(input)
+
+
+_round = unary("round", np.rint, _zero, None, "The nearest integer.", integers=True)
+
+
+def isnan(input):
+    """True where input is NaN."""
+    return Tensor(np.isnan(input.array))
+
+
+def isinf(input):
+    """True where input is an infinity."""
+    return Tensor(np.isinf(input.array))
+
+
+def isfinite(input):
+    """True where input is neither NaN nor an infinity."""
+    return Tensor(np.isfinite(input.array))
+
+
+def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
+    """Replace NaN and the infinities (None: by the largest and smallest numbers of the type)."""
+    info = np.finfo(input.dtype)
+    x = input.array
+    out = input.masked_fill(Tensor(np.isnan(x)), nan)
+    out = out.masked_fill(Tensor(np.isposinf(x)), float(info.max) if posinf is None else posinf)
+    return out.masked_fill(Tensor(np.isneginf(x)), float(info.min) if neginf is None else neginf)
