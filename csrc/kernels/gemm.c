@@ -23,15 +23,20 @@ void FN(fd_pack_panel)(const float *b, long b_row, long b_col, long K, long n0, 
         }
         return;
     }
-    /* transposing: VL columns at a time in blocks that stay in L1 */
-    for (long k0 = 0; k0 < K; k0 += 16) {
-        long kn = FD_MIN(K - k0, 16);
-        for (long n = 0; n < nr; n++) {
-            float *out = panel + k0 * nr + n;
-            if (n < width)
-                for (long k = 0; k < kn; k++) out[k * nr] = b[(k0 + k) * b_row + n * b_col];
-            else
-                for (long k = 0; k < kn; k++) out[k * nr] = 0.0f;
+    for (long k0 = 0; k0 < K; k0 += VL) {
+        const long kn = FD_MIN(K - k0, VL);
+        for (long n0 = 0; n0 < nr; n0 += VL) {
+            float *out = panel + k0 * nr + n0;
+            if (b_row == 1 && kn == VL && n0 + VL <= width) { /* a square block, transposed in registers */
+                vf r[VL];
+                FD_UNROLL for (int j = 0; j < VL; j++) r[j] = vload(b + k0 + (n0 + j) * b_col);
+                vtranspose(r);
+                FD_UNROLL for (int i = 0; i < VL; i++) vstore(out + i * nr, r[i]);
+                continue;
+            }
+            for (long k = 0; k < kn; k++)
+                for (long n = 0; n < VL; n++)
+                    out[k * nr + n] = n0 + n < width ? b[(k0 + k) * b_row + (n0 + n) * b_col] : 0.0f;
         }
     }
 }
@@ -118,10 +123,131 @@ static void fill_bias(const fd_matmul_args *g) {
             }
 }
 
+/* --- few rows: B is used once or a few times, so packing it would cost as much as the product ------------------------- */
+#define FEW_ROWS 8
+#define FEW_COLUMNS 2048 /* of one chunk, at most */
+#define FEW_K 64         /* rows of B that one pass over a chunk's columns uses: so many pages are touched in turn */
+
+/* columns of one chunk: long stretches of B's rows, but at least two chunks of a large product */
+static long few_columns(long N) { return FD_MIN(FEW_COLUMNS, FD_MAX(512, (N / 2 + FD_NR - 1) / FD_NR * FD_NR)); }
+
+/* columns [n0, n1) of one row, B row-major: sums of scaled rows of B, read in the order they lie in memory */
+static void row_times_rows(const fd_matmul_args *g, const float *a, const float *b, float *c, long n0, long n1) {
+    float sum[FEW_COLUMNS + VL];
+    const long n = n1 - n0;
+    for (long j = 0; j < n; j += VL) vstore(sum + j, g->bias ? vload_n(g->bias + n0 + j, FD_MIN(n - j, VL)) : vzero());
+    for (long k0 = 0; k0 < g->K; k0 += 8) {
+        const long kn = FD_MIN(8, g->K - k0);
+        vf av[8];
+        for (long k = 0; k < 8; k++) av[k] = k < kn ? vset1(a[(k0 + k) * g->a_col]) : vzero();
+        const float *row = b + k0 * g->b_row + n0;
+        long j = 0;
+        if (kn == 8)
+            for (; j + VL <= n; j += VL) {
+                vf s = vload(sum + j), t = vzero();
+                FD_UNROLL for (int k = 0; k < 8; k += 2) {
+                    s = vfma(av[k], vload(row + k * g->b_row + j), s);
+                    t = vfma(av[k + 1], vload(row + (k + 1) * g->b_row + j), t);
+                }
+                vstore(sum + j, s + t);
+            }
+        for (; j < n; j += VL) {
+            vf s = vload(sum + j);
+            for (long k = 0; k < kn; k++) s = vfma(av[k], vload_n(row + k * g->b_row + j, FD_MIN(n - j, VL)), s);
+            vstore(sum + j, s);
+        }
+    }
+    for (long j = 0; j < n; j += VL) {
+        vf s = vload(sum + j);
+        if (g->act == FD_ACT_RELU) s = vmax(vzero(), s);
+        vstore_n(c + n0 + j, s, FD_MIN(n - j, VL));
+    }
+}
+
+/* columns [n0, n1) of one row, B column-major: four inner products at a time, vectors along k */
+static void row_times_columns(const fd_matmul_args *g, const float *a, const float *b, float *c, long n0, long n1) {
+    for (long n = n0; n < n1; n += 4) {
+        const float *column[4];
+        vf sum[4] = {vzero(), vzero(), vzero(), vzero()};
+        for (int j = 0; j < 4; j++) column[j] = b + FD_MIN(n + j, n1 - 1) * g->b_col;
+        long k = 0;
+        for (; k + VL <= g->K; k += VL) {
+            vf av = vload(a + k);
+            FD_UNROLL for (int j = 0; j < 4; j++) sum[j] = vfma(av, vload(column[j] + k), sum[j]);
+        }
+        if (k < g->K) {
+            vf av = vload_n(a + k, g->K - k);
+            FD_UNROLL for (int j = 0; j < 4; j++) sum[j] = vfma(av, vload_n(column[j] + k, g->K - k), sum[j]);
+        }
+        for (long j = 0; j < FD_MIN(4, n1 - n); j++) {
+            float s = vhsum(sum[j]) + (g->bias ? g->bias[n + j] : 0.0f);
+            c[n + j] = g->act == FD_ACT_RELU && s < 0 ? 0.0f : s;
+        }
+    }
+}
+
+/* columns [n0, n1) of all rows, B row-major and read where it lies; only the last panel, if narrow, is packed */
+static void rows_times_rows(const fd_matmul_args *g, const float *a, const float *b, float *c, long n0, long n1) {
+    const float *rows[FD_MR_MAX];
+    float *out[FD_MR_MAX], last[FEW_K * FD_NR], bias[FD_NR];
+    /* 7 or 8 rows in one pass over B rather than two: narrower panels hold more rows */
+    const long step = g->M > FD_MR && FD_NV > 2 ? 2 * VL : FD_NR;
+    for (long k0 = 0; k0 < g->K; k0 += FEW_K) {
+        const long kn = FD_MIN(FEW_K, g->K - k0);
+        fd_tile t = {.a = rows, .as = g->a_col, .k = kn, .taps = 1, .c = out, .accumulate = k0 > 0,
+                     .relu = g->act == FD_ACT_RELU && k0 + kn == g->K};
+        for (long n = n0; n < n1; n += step) {
+            const long nv = FD_MIN(step / VL, fd_panel_vectors(n, n1)), most = fd_tile_rows(nv);
+            t.n = FD_MIN(step, n1 - n);
+            t.b = b + k0 * g->b_row + n;
+            t.ldb = g->b_row;
+            t.bias = g->bias ? g->bias + n : NULL;
+            if (t.n < step) {
+                FN(fd_pack_panel)(b + k0 * g->b_row, g->b_row, 1, kn, n, t.n, nv, last);
+                t.b = last;
+                t.ldb = nv * VL;
+                if (g->bias) {
+                    memset(bias, 0, sizeof bias);
+                    memcpy(bias, g->bias + n, (size_t)t.n * sizeof(float));
+                    t.bias = bias;
+                }
+            }
+            for (long m = 0; m < g->M;) {
+                const long mr = fd_next_rows(g->M - m, most);
+                for (long i = 0; i < mr; i++) {
+                    rows[i] = a + (m + i) * g->a_row + k0 * g->a_col;
+                    out[i] = c + (m + i) * g->c_row + n;
+                }
+                fd_tile_kernel(nv, mr)(&t);
+                m += mr;
+            }
+        }
+    }
+}
+
+static void few_rows_chunk(void *ctx, long chunk) {
+    const fd_matmul_args *g = ctx;
+    const long columns = few_columns(g->N), blocks = (g->N + columns - 1) / columns;
+    const long item = chunk / blocks, n0 = chunk % blocks * columns, n1 = FD_MIN(g->N, n0 + columns);
+    const float *a = g->a + item * g->a_batch, *b = g->b + item * g->b_batch;
+    float *c = g->c + item * g->c_batch;
+    if (g->b_col != 1)
+        row_times_columns(g, a, b, c, n0, n1);
+    else if (g->M == 1)
+        row_times_rows(g, a, b, c, n0, n1);
+    else
+        rows_times_rows(g, a, b, c, n0, n1);
+}
+
 int FN(fd_matmul_f32)(const fd_matmul_args *g) {
     if (!g->batch || !g->M || !g->N) return FD_OK;
     if (!g->K) {
         fill_bias(g);
+        return FD_OK;
+    }
+    if (g->b_col == 1 ? g->M <= FEW_ROWS : g->M == 1 && g->b_row == 1 && g->a_col == 1) {
+        const long columns = few_columns(g->N), chunks = g->batch * ((g->N + columns - 1) / columns);
+        fd_run(few_rows_chunk, (void *)g, chunks, (double)g->batch * g->M * g->N * g->K);
         return FD_OK;
     }
     const long nc = FD_MIN(NC, g->N), kc = FD_MIN(KC, g->K);

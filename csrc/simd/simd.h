@@ -207,6 +207,31 @@ FD_INLINE int vany(vi m) {
 #endif
 }
 
+/* r[i][j] = r[j][i] for a block of VL x VL floats: log2(VL) rounds of exchanging lanes between rows s apart */
+FD_INLINE void vtranspose(vf r[VL]) {
+    FD_UNROLL for (int s = 1; s < VL; s *= 2) {
+        vi first, second; /* lane numbers; VL and above mean the second operand */
+        for (int j = 0; j < VL; j++) {
+            first[j] = j & s ? VL + (j ^ s) : j;
+            second[j] = j & s ? VL + j : j | s;
+        }
+        FD_UNROLL for (int i = 0; i < VL; i++) {
+            if (i & s) continue;
+            vf a = r[i], b = r[i + s];
+#if defined(__clang__)
+            for (int j = 0; j < VL; j++) {
+                r[i][j] = j & s ? b[j ^ s] : a[j];
+                r[i + s][j] = j & s ? b[j] : a[j | s];
+            }
+            (void)first, (void)second;
+#else
+            r[i] = __builtin_shuffle(a, b, first);
+            r[i + s] = __builtin_shuffle(a, b, second);
+#endif
+        }
+    }
+}
+
 FD_INLINE void fd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FD_INLINE void fd_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
 
