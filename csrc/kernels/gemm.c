@@ -29,7 +29,7 @@ void FN(fd_pack_panel)(const float *b, long b_row, long b_col, long K, long n0, 
             float *out = panel + k0 * nr + n0;
             if (b_row == 1 && kn == VL && n0 + VL <= width) { /* a square block, transposed in registers */
                 vf r[VL];
-                FD_UNROLL for (int j = 0; j < VL; j++) r[j] = vload(b + k0 + (n0 + j) * b_col);
+    FD_UNROLL for (int j = 0; j < VL; j++) r[j] = vload(b + k0 + (n0 + j) * b_col);
                 vtranspose(r);
                 FD_UNROLL for (int i = 0; i < VL; i++) vstore(out + i * nr, r[i]);
                 continue;

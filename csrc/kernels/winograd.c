@@ -62,12 +62,12 @@ FD_INLINE void filter_gradient_1d(const vf u[6], vf g[3]) { /* G^T */
 
 typedef struct {
     const fd_winograd_args *g;
-    long rows, cols, tiles;  /* tiles of one image: rows x cols; of all images */
-    long block;              /* tiles that are transformed together */
-    long CS, KS;             /* channel strides of V and of dU: padded, never a power of two */
-    long panel_stride;       /* floats between the 36 frequencies of U */
-    long k_groups, k_group;  /* output channels are shared out in groups of whole panels */
-    float *U;                /* [36][panels][C][NR] */
+    long rows, cols, tiles; /* tiles of one image: rows x cols; of all images */
+    long block;             /* tiles that are transformed together */
+    long CS, KS;            /* channel strides of V and of dU: padded, never a power of two */
+    long panel_stride;      /* floats between the 36 frequencies of U */
+    long k_groups, k_group; /* output channels are shared out in groups of whole panels */
+    float *U;               /* [36][panels][C][NR] */
     const float *bias, *zeros;
     int failed;
     /* weight gradient */
@@ -107,7 +107,7 @@ static void transform_input(const plan *p, long first, long count, float *V, lon
             vf half[6][6], d[6], v[6];
             if (inside && lanes == VL) {
                 const float *base = pixel[0] + c;
-                FD_UNROLL for (int j = 0; j < 6; j++) {
+    FD_UNROLL for (int j = 0; j < 6; j++) {
                     FD_UNROLL for (int i = 0; i < 6; i++) d[i] = vload(base + i * line + j * C);
                     if (j >= 2) { /* the columns that the next tile adds */
                         FD_UNROLL for (int i = 0; i < 6; i++) fd_prefetch(base + i * line + (j + 4) * C);

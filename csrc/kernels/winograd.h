@@ -7,13 +7,13 @@
 #include "simd/simd.h"
 
 typedef struct {
-    long N, H, W, C;   /* x (N, H, W, C), contiguous */
-    long OH, OW, K;    /* y (N, OH, OW, K), contiguous */
+    long N, H, W, C; /* x (N, H, W, C), contiguous */
+    long OH, OW, K;  /* y (N, OH, OW, K), contiguous */
     long pad_top, pad_left;
     const float *x;
     const float *w; /* w[k * w_k + c * w_c + kh * w_h + kw * w_w] */
     long w_k, w_c, w_h, w_w;
-    int flip; /* use w rotated by 180 degrees (data gradient: w with k and c exchanged, padding 2 - p) */
+    int flip;          /* use w rotated by 180 degrees (data gradient: w with k and c exchanged, padding 2 - p) */
     const float *bias; /* (K,) or NULL */
     int relu;
     float *y;
