@@ -11,8 +11,8 @@ every consumer of a node has been served before the node itself, with no recursi
 Gradients are accumulated here and nowhere else; kernels and ops overwrite their outputs.
 
 A tensor and its views share one Version, counted up by every in-place write. What save_for_backward keeps remembers
-the count, so a later write is caught and both places are named. A view remembers its base and how to take the view again:
-after an in-place write into either, the history of the other is renewed when it is next used.
+the count, so a later write is caught and both places are named. A view remembers its base and how to take the view
+again: after an in-place write into either, the history of the other is renewed when it is next used.
 
 The same file runs compiled (types in autograd.pxd) and uncompiled.
 """
@@ -154,7 +154,8 @@ class TensorBase:
     """The slots of a Tensor. Operators and methods are bound to `Tensor` by operators.py."""
 
     __slots__ = (
-        "__weakref__", "_base", "_counter", "_hooks", "_replay", "_tracked", "_view_version", "array", "grad", "grad_fn", "output_nr",
+        "__weakref__", "_base", "_counter", "_hooks", "_replay", "_tracked", "_view_version", "array", "grad",
+        "grad_fn", "output_nr",
     )  # fmt: skip
 
     def __init__(self, array, requires_grad=False):
@@ -180,7 +181,7 @@ class TensorBase:
             )
         if not value and self.grad_fn is not None:
             raise RuntimeError(
-                "requires_grad can only be changed on leaf tensors; hint: y = x.detach() gives the value without its history"
+                "requires_grad can only be changed on leaf tensors; hint: x.detach() is the value without its history"
             )
         self._tracked = bool(value)
 
@@ -393,8 +394,8 @@ def check_writable(t, op):
     """Raise if an in-place op on t could not be recorded (or the memory is read-only)."""
     if not t.array.flags.writeable:
         raise RuntimeError(
-            f"{op}: the memory of this tensor of shape {t.shape} is read-only (an expanded tensor, or a read-only array); "
-            "hint: x.clone() first"
+            f"{op}: the memory of this tensor of shape {t.shape} is read-only (an expanded tensor, or a read-only "
+            "array); hint: x.clone() first"
         )
     root = t if t._base is None else t._base
     if root._tracked and root.grad_fn is None and is_grad_enabled():
@@ -465,8 +466,8 @@ class Function:
     """
 
     __slots__ = (
-        "_args", "_code", "_dirty", "_edges", "_freed", "_hooks", "_inputs_needed", "_lasti", "_meta", "_outputs", "_own", "_saved",
-        "_seq", "_undefined", "_unmarked", "_versions", "recording",
+        "_args", "_code", "_dirty", "_edges", "_freed", "_hooks", "_inputs_needed", "_lasti", "_meta", "_outputs",
+        "_own", "_saved", "_seq", "_undefined", "_unmarked", "_versions", "recording",
     )  # fmt: skip
 
     def __init__(self):
@@ -600,19 +601,23 @@ def _record(cls, ctx, args):
     return result
 
 
+def _among(thing, things):
+    return any(other is thing for other in things)
+
+
 def _attach(ctx, value, nr, args):
     """Make `value` the result number nr of ctx."""
     if not isinstance(value, TensorBase):
         return value
     out = value
-    if ctx._unmarked is not None and any([out is t for t in ctx._unmarked]):
+    if ctx._unmarked is not None and _among(out, ctx._unmarked):
         return out
     dtype = out.array.dtype
     if dtype is not _FLOAT32 and dtype is not _FLOAT64 and dtype.kind != "f":
         return out
     for arg in args:
         if arg is out:
-            if ctx._dirty is not None and any([out is t for t in ctx._dirty]):
+            if ctx._dirty is not None and _among(out, ctx._dirty):
                 check_writable(out, ctx.name())
                 if out._base is not None:
                     raise RuntimeError(f"{ctx.name()}: mark_dirty() of a view is not supported; hint: clone it first")
@@ -662,21 +667,22 @@ def _pack(ctx):
 def _unpack(ctx):
     if ctx._freed:
         raise RuntimeError(
-            f"trying to backward through the graph a second time ({ctx.name()}, called at {_place(ctx._code, ctx._lasti)}): "
-            "its saved tensors have been freed; hint: pass retain_graph=True to the first backward()"
+            f"trying to backward through the graph a second time ({ctx.name()}, called at "
+            f"{_place(ctx._code, ctx._lasti)}): its saved tensors have been freed; "
+            "hint: pass retain_graph=True to the first backward()"
         )
     saved = ctx._saved
     if saved is None:
         return ()
     for i in range(len(saved)):
         t = saved[i]
-        if t is not None and t._counter is not None:
-            if t._counter.value != (0 if ctx._versions is None else ctx._versions[i]) and ctx.recording:
-                version = t._counter
+        if t is not None and t._counter is not None and ctx.recording:
+            version = t._counter
+            if version.value != (0 if ctx._versions is None else ctx._versions[i]):
                 raise RuntimeError(
-                    f"one of the tensors needed for the gradient of {type(ctx).__name__} was modified in place: a tensor of "
-                    f"shape {t.shape}, saved at {_place(ctx._code, ctx._lasti)}, was overwritten by {version._op} at "
-                    f"{_place(version._code, version._lasti)}; hint: use an out-of-place operation, or clone() before writing"
+                    f"a tensor needed for the gradient of {type(ctx).__name__} was modified in place: of shape "
+                    f"{t.shape}, saved at {_place(ctx._code, ctx._lasti)}, overwritten by {version._op} at "
+                    f"{_place(version._code, version._lasti)}; hint: use an out-of-place operation, or clone() it first"
                 )
     if ctx._own is not None:
         unpacked = list(saved)
@@ -817,8 +823,8 @@ def _roots(tensors, grads, create):
     for t, g in zip(tensors, grads):
         if not t.requires_grad:
             raise RuntimeError(
-                f"backward: a tensor of shape {t.shape} does not require grad and has no grad_fn; hint: was it computed under "
-                "no_grad, or detached, or from tensors without requires_grad?"
+                f"backward: a tensor of shape {t.shape} does not require grad and has no grad_fn; hint: was it "
+                "computed under no_grad, or detached, or from tensors without requires_grad?"
             )
         if g is None:
             if t.array.size != 1:
@@ -925,7 +931,8 @@ def _deliver(edge, grad, pending, leaves, heap, create, needed):
         return
     if grad.array.shape != node._meta[nr][0]:
         raise RuntimeError(
-            f"a gradient of shape {grad.array.shape} arrived at {node.name()}, whose result {nr} has shape {node._meta[nr][0]}"
+            f"a gradient of shape {grad.array.shape} arrived at {node.name()}, "
+            f"whose result {nr} has shape {node._meta[nr][0]}"
         )
     slots = pending.get(node)
     if slots is None:
@@ -955,11 +962,12 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
             grads = _run_hooks(node, grads)
         if captured is not None:
             _capture(node, grads, captured)
-            if not any([(edge[0] if type(edge) is tuple else edge) in needed for edge in node._edges]):
-                continue
             node._inputs_needed = tuple(
                 [edge is not None and (edge[0] if type(edge) is tuple else edge) in needed for edge in node._edges]
             )
+            if True not in node._inputs_needed:
+                node._inputs_needed = None
+                continue
         try:
             if node._outputs == 1:
                 grads = type(node).backward(node, grads)
@@ -978,7 +986,7 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
         if type(grads) is not tuple:
             grads = (grads,)
         count = len(edges)
-        if len(grads) != count and (len(grads) < count or any([g is not None for g in grads[count:]])):
+        if len(grads) != count and (len(grads) < count or grads[count:] != (None,) * (len(grads) - count)):
             raise RuntimeError(
                 f"{type(node).__name__}.backward returned {len(grads)} gradients, but forward has {count} arguments"
             )

@@ -11,7 +11,8 @@ OPERATORS = {
     "matmul": linalg.matmul, "rmatmul": linalg.rmatmul, "neg": unary.neg, "abs": unary.abs,
     "eq": elementwise.eq, "ne": elementwise.ne, "lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt,
     "ge": elementwise.ge, "invert": elementwise.bitwise_not,
-    "and": elementwise.bitwise_and, "rand": elementwise.bitwise_and, "or": elementwise.bitwise_or, "ror": elementwise.bitwise_or,
+    "and": elementwise.bitwise_and, "rand": elementwise.bitwise_and,
+    "or": elementwise.bitwise_or, "ror": elementwise.bitwise_or,
     "xor": elementwise.bitwise_xor, "rxor": elementwise.bitwise_xor,
     "lshift": elementwise.bitwise_left_shift, "rshift": elementwise.bitwise_right_shift,
     "getitem": index.getitem, "setitem": index.setitem, "len": convert.length, "iter": convert.iterate,
@@ -21,22 +22,23 @@ OPERATORS = {
 }  # fmt: skip
 
 METHODS = {
-    elementwise: """add sub mul div floor_divide fmod remainder pow maximum minimum atan2 logaddexp clamp lerp addcmul addcdiv
-        eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
-        isclose allclose equal""",
+    elementwise: """add sub mul div floor_divide fmod remainder pow maximum minimum atan2 logaddexp clamp lerp
+        addcmul addcdiv eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and
+        bitwise_or bitwise_xor bitwise_not isclose allclose equal""",
     unary: """neg abs square sign floor ceil trunc frac round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal
         sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid erf erfc erfinv logit
         isnan isinf isfinite nan_to_num""",
     activation: "relu",
-    reduce: """sum mean var std prod max min amax amin argmax argmin any all count_nonzero median logsumexp norm cumsum cumprod
-        sum_to_size""",
-    shape: """reshape view view_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand expand_as broadcast_to
-        repeat tile repeat_interleave narrow split chunk unbind select flip roll tril triu diagonal diag unfold ravel""",
-    index: """gather scatter scatter_add take_along_dim index_select index_add index_copy index_fill masked_fill masked_select
-        take nonzero argsort sort topk kthvalue unique bincount""",
+    reduce: """sum mean var std prod max min amax amin argmax argmin any all count_nonzero median logsumexp norm cumsum
+        cumprod sum_to_size""",
+    shape: """reshape view view_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand expand_as
+        broadcast_to repeat tile repeat_interleave narrow split chunk unbind select flip roll tril triu diagonal diag
+        unfold ravel""",
+    index: """gather scatter scatter_add take_along_dim index_select index_add index_copy index_fill masked_fill
+        masked_select take nonzero argsort sort topk kthvalue unique bincount""",
     linalg: "matmul mm bmm mv dot outer addmm addmv baddbmm trace",
-    convert: """to half float double char short int long byte bool type_as clone contiguous is_contiguous cpu numel dim size
-        stride element_size is_floating_point item tolist numpy""",
+    convert: """to half float double char short int long byte bool type_as clone contiguous is_contiguous cpu numel dim
+        size stride element_size is_floating_point item tolist numpy""",
     creation: "new_zeros new_ones new_empty new_full new_tensor",
     random: "bernoulli multinomial uniform_ normal_ bernoulli_ random_ exponential_",
     inplace: "zero_ fill_ copy_ fill_diagonal_",
@@ -55,12 +57,13 @@ PROPERTIES = {
 }  # fmt: skip
 
 DIRECT = {  # in-place arithmetic: the ufunc that may write directly, and the operator x += y it serves
-    "add": ("add", "iadd"), "sub": ("subtract", "isub"), "mul": ("multiply", "imul"), "div": ("true_divide", "itruediv"),
+    "add": ("add", "iadd"), "sub": ("subtract", "isub"),
+    "mul": ("multiply", "imul"), "div": ("true_divide", "itruediv"),
 }  # fmt: skip
 
-IN_PLACE = """pow clamp floor_divide remainder fmod lerp addcmul addcdiv neg abs square sign floor ceil trunc round exp log log1p
-    sqrt rsqrt reciprocal sin cos tanh sigmoid erf relu masked_fill scatter scatter_add index_add index_copy index_fill tril triu
-    logical_not bitwise_and bitwise_or bitwise_xor cumsum nan_to_num addmm baddbmm""".split()
+IN_PLACE = """pow clamp floor_divide remainder fmod lerp addcmul addcdiv neg abs square sign floor ceil trunc round exp
+    log log1p sqrt rsqrt reciprocal sin cos tanh sigmoid erf relu masked_fill scatter scatter_add index_add index_copy
+    index_fill tril triu logical_not bitwise_and bitwise_or bitwise_xor cumsum nan_to_num addmm baddbmm""".split()
 
 
 def where_method(condition_first, condition, other):

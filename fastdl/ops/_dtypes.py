@@ -1,8 +1,8 @@
 """Rules for element types: what two operands have in common, as in torch.
 
-Three classes decide in this order: tensors with axes, tensors without, Python numbers. A later class counts only where its
-kind (bool < integer < float) is higher, so a Python number or a 0-d tensor never widens float32 to float64. An integer
-operand of a float operation takes the float's type, or the default type where there is no float.
+Three classes decide in this order: tensors with axes, tensors without, Python numbers. A later class counts only where
+its kind (bool < integer < float) is higher, so a Python number or a 0-d tensor never widens float32 to float64. An
+integer operand of a float operation takes the float's type, or the default type where there is no float.
 """
 
 from functools import reduce
@@ -156,6 +156,7 @@ def broadcast_error(op, x, y):
             elif len(a) != len(b):
                 hint = "; hint: shapes are aligned at their last axis, unsqueeze() adds an axis of size 1"
             return RuntimeError(
-                f"{op}: shapes {a} and {b} cannot be broadcast: axis {axis} is {a[axis]} in the first and {b[axis]} in the second{hint}"
+                f"{op}: shapes {a} and {b} cannot be broadcast: axis {axis} is {a[axis]} in the first "
+                f"and {b[axis]} in the second{hint}"
             )
     return RuntimeError(f"{op}: shapes {a} and {b} do not fit")

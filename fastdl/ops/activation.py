@@ -118,7 +118,8 @@ def prelu(input, weight):
     if weight.numel() != 1:
         if input.ndim < 2 or input.shape[1] != weight.numel():
             raise RuntimeError(
-                f"prelu: weight of shape {weight.shape} needs as many channels in axis 1 of the input, whose shape is {input.shape}"
+                f"prelu: a weight of shape {weight.shape} needs as many channels in axis 1 of the input, "
+                f"whose shape is {input.shape}"
             )
         weight = weight.reshape((-1,) + (1,) * (input.ndim - 2))
     return relu(input) - weight * relu(-input)

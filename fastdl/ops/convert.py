@@ -40,13 +40,13 @@ class Contiguous(Function):
 
 
 def to(input, *args, dtype=None, device=None, copy=False, **ignored):
-    """Another element type; x.to(dtype), x.to("cpu") and x.to(other) as in torch. The tensor itself if nothing changes."""
+    """Another element type; x.to(dtype), x.to("cpu") and x.to(other) as in torch; x itself if nothing changes."""
     for arg in args:
         if isinstance(arg, Tensor):
             dtype = arg.array.dtype
-        elif isinstance(arg, np.dtype) or isinstance(arg, type):
-            dtype = arg
-        elif isinstance(arg, str) and arg.partition(":")[0] != "cpu" and _is_dtype(arg):
+        elif isinstance(arg, (np.dtype, type)) or (
+            isinstance(arg, str) and arg not in ("cpu", "cpu:0") and _is_dtype(arg)
+        ):
             dtype = arg
         elif isinstance(arg, str) or hasattr(arg, "type"):
             device = arg

@@ -80,8 +80,8 @@ class AddAt(Function):
 def add_at(y, index, values):
     """y[index] += values, adding up where places repeat.
 
-    One integer array along the first axis, the gradient of an embedding, goes by sorting: the rows of one place are summed by
-    one reduceat, several times faster than np.add.at.
+    One integer array along the first axis, the gradient of an embedding, goes by sorting: the rows of one place are
+    summed by one reduceat, several times faster than np.add.at.
     """
     if type(index) is tuple and len(index) == 1:
         index = index[0]
@@ -172,7 +172,8 @@ def setitem(input, index, value):
         array[index] = value.array if isinstance(value, Tensor) else value
     except ValueError:
         raise RuntimeError(
-            f"x[...] = value: a value of shape {value.shape} does not fit into the shape {array[index].shape} of the indexed part"
+            f"x[...] = value: a value of shape {value.shape} does not fit into the shape {array[index].shape} "
+            "of the indexed part"
         ) from None
     wrote(input, "x[...] = value")
 
@@ -200,9 +201,8 @@ def _check_gather(x, index, axis, op):
         if i != axis and index.shape[i] > x.shape[i]:
             raise RuntimeError(f"{op}: index of shape {index.shape} exceeds the tensor's {x.shape} in axis {i}")
     if index.size and (index.min() < 0 or index.max() >= x.shape[axis]):
-        raise IndexError(
-            f"{op}: an index of {index.min() if index.min() < 0 else index.max()} is out of range for axis {axis} of shape {x.shape}"
-        )
+        worst = index.min() if index.min() < 0 else index.max()
+        raise IndexError(f"{op}: an index of {worst} is out of range for axis {axis} of shape {x.shape}")
 
 
 def gather(input, dim, index):

@@ -1,4 +1,4 @@
-"""In-place forms: x.add_(y), x += y, x.zero_(). Each computes the result and lets autograd.assign write and record it."""
+"""In-place forms: x.add_(y), x += y, x.zero_(). Each computes the result; autograd.assign writes and records it."""
 
 import numpy as np
 

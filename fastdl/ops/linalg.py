@@ -181,7 +181,7 @@ def einsum(equation, *operands):
         if letter not in sizes:
             raise RuntimeError(f"einsum: '{letter}' of the result of '{equation}' is in no operand")
     terms = []
-    for k, (subscripts, x) in enumerate(zip(inputs, operands)):
+    for subscripts, x in zip(inputs, operands):
         x, subscripts = _take_diagonals(x, subscripts)
         terms.append((x, subscripts))
     while len(terms) > 1:
@@ -232,7 +232,7 @@ def _contract(x, a, y, b, keep):
     right = [c for c in b if c not in a]
     x = x.permute([a.index(c) for c in batch + left + summed])
     y = y.permute([b.index(c) for c in batch + summed + right])
-    nb, nl, ns, nr = len(batch), len(left), len(summed), len(right)
+    nb, nl, ns = len(batch), len(left), len(summed)
     common = [
         max(p, q) if 0 not in (p, q) else 0 for p, q in zip(x.array.shape[nb + nl :], y.array.shape[nb : nb + ns])
     ]

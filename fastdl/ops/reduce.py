@@ -1,4 +1,4 @@
-"""Reductions over axes. `dim` is an axis, several, or None for all; the gradient is spread back over what was reduced."""
+"""Reductions over axes. `dim` is an axis, several, or None for all; the gradient is spread over what was reduced."""
 
 from collections import namedtuple
 
@@ -338,7 +338,9 @@ class LogSumExp(Function):
 def norm(input, p=2, dim=None, keepdim=False):
     """The p-norm over dim ("fro" is 2; inf and -inf give the largest and smallest magnitude). Derivative 0 at 0."""
     x = as_float(input)
-    if p in ("fro", None, 2):
+    if p is None or p == "fro":
+        p = 2
+    if p == 2:
         return EuclideanNorm.apply(x, axes_of(dim, x.array.ndim, "norm"), keepdim)
     if p == float("inf"):
         return amax(x.abs(), dim if dim is not None else (), keepdim)
@@ -399,7 +401,7 @@ class Cumprod(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        # dx[i] = sum over k >= i of dy[k] * (product of x[j], j <= k, j != i); in steps, so that zeros are no special case:
+        # dx[i] = sum over k >= i of dy[k] * (product of x[j], j <= k, j != i), in steps, so that zeros are harmless:
         # t[i] = dy[i] + x[i+1] t[i+1], dx[i] = (product of x[j], j < i) t[i]
         (x,) = ctx.saved_tensors
         axis = ctx.axis

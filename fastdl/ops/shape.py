@@ -406,7 +406,7 @@ class Roll(Function):
 
 
 def roll(input, shifts, dims=None):
-    """Elements shifted along axes, what leaves at the end enters at the start; over the flattened tensor without dims."""
+    """Elements shifted along axes, the last ones entering at the start; over the flattened tensor without dims."""
     if isinstance(shifts, list):
         shifts = tuple(shifts)
     return Roll.apply(input, shifts, tuple(dims) if isinstance(dims, list) else dims)

@@ -74,6 +74,8 @@ def _zero(dy):
     return Tensor(np.zeros_like(dy.array))
 
 
+_SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
+
 # fmt: off
 neg = unary("neg", np.negative, lambda dy: -dy, None, "-input.", integers=True)
 abs = unary("abs", np.abs, lambda dy, x: dy * sign(x), "x", "|input|; derivative 0 at 0.", integers=True)
@@ -109,9 +111,9 @@ acosh = unary("acosh", np.arccosh, lambda dy, x: dy * rsqrt(x * x - 1), "x", "Th
 atanh = unary("atanh", np.arctanh, lambda dy, x: dy / (1 - x * x), "x", "The inverse hyperbolic tangent.")
 
 sigmoid = unary("sigmoid", sigmoid_array, lambda dy, y: dy * (y * (1 - y)), "y", "1 / (1 + exp(-input)).")
-erf = unary("erf", erf_array, lambda dy, x: dy * (exp(-x * x) * (2 / math.sqrt(math.pi))), "x", "The error function.")
-erfc = unary("erfc", erfc_array, lambda dy, x: dy * (exp(-x * x) * (-2 / math.sqrt(math.pi))), "x", "1 - erf(input), accurate for large input.")
-erfinv = unary("erfinv", erfinv_array, lambda dy, y: dy * (exp(y * y) * (math.sqrt(math.pi) / 2)), "y", "The inverse of erf.")
+erf = unary("erf", erf_array, lambda dy, x: dy * (exp(-x * x) * _SLOPE), "x", "The error function.")
+erfc = unary("erfc", erfc_array, lambda dy, x: dy * (exp(-x * x) * -_SLOPE), "x", "1 - erf(input).")
+erfinv = unary("erfinv", erfinv_array, lambda dy, y: dy * (exp(y * y) / _SLOPE), "y", "erf inverted.")
 # fmt: on
 
 

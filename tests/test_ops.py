@@ -1,0 +1,43 @@
+"""Values, types, shapes and messages of the ops; the values against torch where it is installed."""
+
+import numpy as np
+import pytest
+from op_cases import CASES, flat
+
+import fastdl as fd
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="the comparison with torch needs torch")
+
+
+def compare(mine, theirs, rtol, atol):
+    theirs = theirs.detach()
+    assert mine.shape == tuple(theirs.shape)
+    assert str(mine.dtype) == str(theirs.dtype).removeprefix("torch.")
+    np.testing.assert_allclose(mine.array, theirs.resolve_neg().numpy(), rtol, atol)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_values_and_gradients_equal_torch(case, dtype, torch):
+    rtol, atol = (case.torch_rtol, 1e-10) if dtype == "float64" else (2e-4, 2e-5)
+    arrays = case.arrays(dtype=np.dtype(dtype))
+    xs = [fd.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    ts = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    mine, theirs = flat(case.call(fd, *xs)), flat(case.call(torch, *ts))
+    assert len(mine) == len(theirs)
+    for y, t in zip(mine, theirs):
+        compare(y, t, rtol, atol)
+    if case.order == 0:
+        return
+    rng = np.random.default_rng(7)
+    weights = [rng.standard_normal(y.shape).astype(dtype) for y in mine]
+    loss = sum((y * fd.tensor(w)).sum() for y, w in zip(mine, weights) if y.requires_grad)
+    loss_t = sum((t * torch.tensor(w)).sum() for t, w in zip(theirs, weights) if t.requires_grad)
+    loss.backward()
+    loss_t.backward()
+    for x, t in zip(xs, ts):
+        if t.grad is not None:
+            compare(x.grad, t.grad, rtol * 10, atol * 10)
