@@ -7,7 +7,7 @@ A recorded call of a Function leaves a *node*: the `ctx` object itself, an insta
     node._seq     a number that only grows, so an argument's node always has a smaller one than the call's node
 
 backward() keeps the nodes that have received gradients in a heap and always takes the one with the largest number:
-every consumer of a node has been served before the node itself, with no recursion and no search through the graph first.
+every consumer of a node has been served before the node itself, without recursion or a search through the graph.
 Gradients are accumulated here and nowhere else; kernels and ops overwrite their outputs.
 
 A tensor and its views share one Version, counted up by every in-place write. What save_for_backward keeps remembers

@@ -136,6 +136,6 @@ def _compare_one(func, xs, places, which, weights, directions, got, eps, atol, r
             spot = tuple(int(n) for n in np.unravel_index(d, xs[i].shape)) if xs[i].shape else ()
             place = f", element {spot} of the input and {int(j)} of the flattened output"
         raise GradcheckError(
-            f"the gradient of output {k} with respect to input {i} (shape {xs[i].shape}) is wrong in "
-            f"{int(bad.sum())} of {bad.size} entries; the worst{place}: {got[j, d]:.9g} by backward, {wanted[j, d]:.9g} by finite differences"
+            f"the gradient of output {k} with respect to input {i} (shape {xs[i].shape}) is wrong in {int(bad.sum())} "
+            f"of {bad.size} entries; the worst{place}: {got[j, d]:.9g} by backward, {wanted[j, d]:.9g} by differences"
         )
