@@ -11,6 +11,7 @@ Without a working compiler nothing of this is built; the package then runs on it
 
 import os
 import platform
+import shlex
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,7 @@ COMPILED = ["fastdl/autograd.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if not p.endswith("__init__.py")
 )
 CYTHON_FLAGS = ["-O2", "-g0", "-Wno-unused-function", "-Wno-cpp"]
+USER_FLAGS = shlex.split(os.environ.get("CFLAGS", ""))  # again at the end of every command, so that they win
 # Python's own semantics for indexing, division and annotations: the same .py files also run uncompiled.
 DIRECTIVES = {"language_level": "3", "embedsignature": True, "annotation_typing": False}
 
@@ -91,8 +93,8 @@ class BuildExt(build_ext):
                 [source],
                 include_dirs=["csrc", numpy.get_include()],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("CYTHON_USE_TYPE_SPECS", "0")],
-                extra_compile_args=CYTHON_FLAGS,
-                extra_link_args=["-Wl,-s"] if sys.platform == "linux" else [],
+                extra_compile_args=[*CYTHON_FLAGS, *USER_FLAGS],
+                extra_link_args=["-Wl,-s"] if sys.platform == "linux" and "-g" not in USER_FLAGS else [],
                 depends=headers if source.endswith("_native.pyx") else [],
             )
             for source in sources
@@ -158,7 +160,11 @@ class BuildExt(build_ext):
                     macros += [("FD_ISA", isa), (f"FD_ISA_{isa.upper()}", "1")]
                     flags += ISA_COMMON + ISA_FLAGS[isa]
                 self.compiler.compile(
-                    [source], output_dir=folder, include_dirs=["csrc"], macros=macros, extra_postargs=flags
+                    [source],
+                    output_dir=folder,
+                    include_dirs=["csrc"],
+                    macros=macros,
+                    extra_postargs=flags + USER_FLAGS,
                 )
             return target
 

@@ -13,6 +13,16 @@
 #include <sys/mman.h>
 #endif
 
+/* Under AddressSanitizer what a kernel may not touch is poisoned: free blocks, and a block's tail beyond size and slack. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define FORBID(address, bytes) __asan_poison_memory_region(address, bytes)
+#define ALLOW(address, bytes) __asan_unpoison_memory_region(address, bytes)
+#else
+#define FORBID(address, bytes) ((void)0)
+#define ALLOW(address, bytes) ((void)0)
+#endif
+
 #define HUGE ((size_t)2 << 20)
 #define HEADER 64
 #define SLACK 128
@@ -52,6 +62,7 @@ static size_t default_limit(void) {
 }
 
 static void release(block *b) {
+    ALLOW(b, b->bytes);
 #if defined(__unix__) || defined(__APPLE__)
     if (b->mapped) {
         munmap(b->base, b->mapped);
@@ -119,12 +130,15 @@ void *fd_pool_get(size_t bytes) {
         used += size;
         pthread_mutex_unlock(&lock);
     }
+    FORBID((char *)b + HEADER, b->bytes - HEADER);
+    ALLOW((char *)b + HEADER, bytes + SLACK);
     return (char *)b + HEADER;
 }
 
 void fd_pool_put(void *p) {
     if (!p) return;
     block *b = (block *)((char *)p - HEADER);
+    FORBID(p, b->bytes - HEADER);
     pthread_mutex_lock(&lock);
     if (limit == (size_t)-1) limit = default_limit();
     used -= b->bytes;

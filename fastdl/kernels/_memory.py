@@ -14,7 +14,7 @@ def plain(x: np.ndarray) -> np.ndarray:
     """x itself if its memory is aligned and in native byte order, else a copy that is."""
     if x.dtype.isnative and x.flags.aligned:
         return x
-    return np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
+    return np.array(x, dtype=x.dtype.newbyteorder("="))  # ascontiguousarray would return an unaligned x as it is
 
 
 def empty_channels_last(N: int, C: int, H: int, W: int, dtype) -> np.ndarray:

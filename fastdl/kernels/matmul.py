@@ -37,7 +37,7 @@ def matmul_forward(a, b, bias=None, act=None):
         except ValueError:
             raise ValueError(f"matmul: leading axes of {a.shape} and {b.shape} do not broadcast") from None
     out = empty((*batch, M, N), dtype)
-    implementation("matmul", dtype).forward(plain(a), plain(b), bias, act, out)
+    implementation("matmul", dtype).forward(plain(a), plain(b), None if bias is None else plain(bias), act, out)
     return out
 
 
