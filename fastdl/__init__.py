@@ -259,8 +259,10 @@ _LAZY = (
 def __getattr__(name):
     if name in _LAZY:
         return importlib.import_module("fastdl." + name)
+    if name in ("save", "load"):
+        return getattr(importlib.import_module("fastdl.io"), name)
     raise AttributeError(f"module 'fastdl' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), *_LAZY])
+    return sorted([*globals(), *_LAZY, "load", "save"])

@@ -1,0 +1,213 @@
+"""Modules and parameters in sequences and dicts."""
+
+from fastdl.nn.module import Module
+from fastdl.nn.parameter import Parameter
+
+
+class _Indexed(Module):
+    """What list-like containers share: the members are the attributes "0", "1", ..."""
+
+    _kind = "module"
+
+    def _members(self):
+        return list(self._of_kind(self._kind).values())
+
+    def _index(self, index):
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"index {index} is out of range for {type(self).__name__} of length {n}")
+        return index % n
+
+    def _names(self):
+        return list(self._of_kind(self._kind))
+
+    def _replace_all(self, members):
+        for name in self._names():
+            delattr(self, name)
+        self.extend(members)
+
+    def __len__(self):
+        return sum(kind == self._kind for kind in self._kinds.values())
+
+    def __iter__(self):
+        return iter(self._members())
+
+    def __contains__(self, member):
+        return any(m is member for m in self._members())
+
+    def __setitem__(self, index, member):
+        setattr(self, self._names()[self._index(index)], member)
+
+    def __delitem__(self, index):
+        members = self._members()
+        del members[index]
+        self._replace_all(members)
+
+    def append(self, member):
+        """Add one at the end; returns the container."""
+        self._check(member)
+        setattr(self, str(len(self)), member)
+        return self
+
+    def extend(self, members):
+        """Add several at the end; returns the container."""
+        for member in list(members):
+            self.append(member)
+        return self
+
+    def insert(self, index, member):
+        """Put one before position `index`."""
+        self._check(member)
+        members = self._members()
+        members.insert(index, member)
+        self._replace_all(members)
+
+    def _check(self, member):
+        if not isinstance(member, Module):
+            raise TypeError(f"{type(self).__name__} takes Modules, not a {type(member).__name__}")
+
+
+class Sequential(_Indexed):
+    """Modules one after the other: Sequential(a, b)(x) is b(a(x)). Takes modules, or one dict of named modules."""
+
+    def __init__(self, *modules):
+        if len(modules) == 1 and isinstance(modules[0], dict):
+            for name, module in modules[0].items():
+                self.register_module(name, module)
+        else:
+            self.extend(modules)
+
+    def forward(self, x):
+        for module in self._members():
+            x = module(x)
+        return x
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return type(self)(dict(list(self._modules.items())[index]))
+        return self._members()[self._index(index)]
+
+
+class ModuleList(_Indexed):
+    """A list whose members are registered; it has no forward."""
+
+    def __init__(self, modules=None):
+        if modules is not None:
+            self.extend(modules)
+
+    def __getitem__(self, index):
+        members = self._members()
+        return type(self)(members[index]) if isinstance(index, slice) else members[self._index(index)]
+
+    def __iadd__(self, modules):
+        return self.extend(modules)
+
+
+class ParameterList(_Indexed):
+    """A list of Parameters that are registered; tensors and arrays become Parameters."""
+
+    _kind = "parameter"
+
+    def __init__(self, values=None):
+        if values is not None:
+            self.extend(values)
+
+    def append(self, value):
+        setattr(self, str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
+        return self
+
+    def _check(self, member):
+        pass
+
+    def __setitem__(self, index, value):
+        super().__setitem__(index, value if isinstance(value, Parameter) else Parameter(value))
+
+    def __getitem__(self, index):
+        members = self._members()
+        return type(self)(members[index]) if isinstance(index, slice) else members[self._index(index)]
+
+    def extra_repr(self):
+        return "\n  ".join(f"({name}): Parameter {p.dtype}{list(p.shape)}" for name, p in self._parameters.items())
+
+
+class _Keyed(Module):
+    """What dict-like containers share."""
+
+    _kind = "module"
+
+    def _store(self):
+        return self._of_kind(self._kind)
+
+    def __getitem__(self, key):
+        store = self._store()
+        if key not in store:
+            raise KeyError(key)
+        return store[key]
+
+    def __delitem__(self, key):
+        self[key]
+        delattr(self, key)
+
+    def __len__(self):
+        return len(self._store())
+
+    def __iter__(self):
+        return iter(self._store())
+
+    def __contains__(self, key):
+        return key in self._store()
+
+    def keys(self):
+        """The names."""
+        return self._store().keys()
+
+    def values(self):
+        """The members."""
+        return self._store().values()
+
+    def items(self):
+        """(name, member) pairs."""
+        return self._store().items()
+
+    def update(self, members):
+        """Add or replace members from a dict or a list of pairs."""
+        for name, member in members.items() if hasattr(members, "items") else members:
+            self[name] = member
+
+    def pop(self, key):
+        """Take a member out and return it."""
+        member = self[key]
+        del self[key]
+        return member
+
+    def clear(self):
+        """Take all members out."""
+        for name in list(self._store()):
+            delattr(self, name)
+
+
+class ModuleDict(_Keyed):
+    """A dict of named modules that are registered; it has no forward."""
+
+    def __init__(self, modules=None):
+        if modules is not None:
+            self.update(modules)
+
+    def __setitem__(self, name, module):
+        self.register_module(name, module)
+
+
+class ParameterDict(_Keyed):
+    """A dict of named Parameters that are registered; tensors and arrays become Parameters."""
+
+    _kind = "parameter"
+
+    def __init__(self, values=None):
+        if values is not None:
+            self.update(values)
+
+    def __setitem__(self, name, value):
+        self.register_parameter(name, value if isinstance(value, Parameter) else Parameter(value))
+
+    def extra_repr(self):
+        return "\n  ".join(f"({name}): Parameter {p.dtype}{list(p.shape)}" for name, p in self._parameters.items())
