@@ -13,10 +13,17 @@
 enum { FD_OK = 0, FD_NO_MEMORY = 1 };
 enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 
+#include "args/axis.h"
 #include "args/matmul.h"
+#include "args/pool2d.h"
+#include "args/resize.h"
 
 /* One line a kernel: the table, its type and its instances per ISA all come from this list. */
-#define FD_KERNELS(X) X(matmul)
+#define FD_KERNELS(X)   \
+    X(matmul)           \
+    X(max_pool2d)       \
+    X(max_pool2d_route) \
+    X(resize)
 
 typedef struct {
     const char *isa;

@@ -119,6 +119,23 @@ FD_INLINE vf vfma(vf a, vf b, vf c) {
 FD_INLINE vf vselect(vi m, vf a, vf b) { return (vf)((m & (vi)a) | (~m & (vi)b)); }
 FD_INLINE vi viselect(vi m, vi a, vi b) { return (m & a) | (~m & b); }
 
+/* The same with masks in the form that the machine compares into: AVX-512 has registers for them. */
+#if defined(FD_ISA_AVX512)
+typedef __mmask16 vmask;
+FD_INLINE vmask vgreater(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ); }
+FD_INLINE vmask visnan(vf a) { return _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q); }
+FD_INLINE vmask viequal(vi a, vi b) { return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b); }
+FD_INLINE vf vblend(vmask m, vf a, vf b) { return (vf)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a); }
+FD_INLINE vi viblend(vmask m, vi a, vi b) { return (vi)_mm512_mask_blend_epi32(m, (__m512i)b, (__m512i)a); }
+#else
+typedef vi vmask;
+FD_INLINE vmask vgreater(vf a, vf b) { return a > b; }
+FD_INLINE vmask visnan(vf a) { return a != a; }
+FD_INLINE vmask viequal(vi a, vi b) { return a == b; }
+FD_INLINE vf vblend(vmask m, vf a, vf b) { return vselect(m, a, b); }
+FD_INLINE vi viblend(vmask m, vi a, vi b) { return viselect(m, a, b); }
+#endif
+
 /* Maximum and minimum; a NaN in the SECOND argument comes through (so clamp as vmax(vset1(lo), x)). */
 FD_INLINE vf vmax(vf a, vf b) {
 #if defined(FD_ISA_AVX512)
