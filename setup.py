@@ -47,13 +47,15 @@ if IS_X86:
     ISA_FLAGS["avx2"] = ["-mavx2", "-mfma", "-mtune=znver3"]
     ISA_FLAGS["avx512"] = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mtune=znver3"]
 
+# Modules whose calls are rare or long; compiling them would cost build time and size for nothing.
+INTERPRETED = {"__init__", "convert", "creation", "inplace", "random", "special"}
 COMPILED = ["fastdl/autograd.py"] + sorted(
-    p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if not p.endswith("__init__.py")
+    p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED
 )
-CYTHON_FLAGS = ["-O2", "-g0", "-Wno-unused-function", "-Wno-cpp"]
+CYTHON_FLAGS = ["-O1", "-g0", "-Wno-unused-function", "-Wno-cpp"]
 USER_FLAGS = shlex.split(os.environ.get("CFLAGS", ""))  # again at the end of every command, so that they win
 # Python's own semantics for indexing, division and annotations: the same .py files also run uncompiled.
-DIRECTIVES = {"language_level": "3", "embedsignature": True, "annotation_typing": False}
+DIRECTIVES = {"language_level": "3", "annotation_typing": False}
 
 
 def newest(paths):

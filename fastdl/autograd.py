@@ -1086,11 +1086,15 @@ def _store(leaf, box, create):
     array = grad.array
     if sys.getrefcount(grad) == _LOCAL and sys.getrefcount(array) == _LOCAL + 1 and array.flags.writeable:
         owner = array.base
-        if owner is None or (
-            type(owner) is ndarray
-            and owner.base is None
-            and owner.nbytes == array.nbytes
-            and sys.getrefcount(owner) == _LOCAL + 1
+        if (
+            owner is None
+            or type(owner).__name__ == "PoolBlock"
+            or (
+                type(owner) is ndarray
+                and (owner.base is None or type(owner.base).__name__ == "PoolBlock")
+                and owner.nbytes == array.nbytes
+                and sys.getrefcount(owner) == _LOCAL + 1
+            )
         ):
             grad.output_nr = 0
             leaf.grad = grad
