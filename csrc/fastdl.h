@@ -17,13 +17,17 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/matmul.h"
 #include "args/pool2d.h"
 #include "args/resize.h"
+#include "args/roofline.h"
 
 /* One line a kernel: the table, its type and its instances per ISA all come from this list. */
-#define FD_KERNELS(X)   \
-    X(matmul)           \
-    X(max_pool2d)       \
+/* clang-format off */
+#define FD_KERNELS(X) \
+    X(matmul) \
+    X(max_pool2d) \
     X(max_pool2d_route) \
-    X(resize)
+    X(resize) \
+    X(roofline)
+/* clang-format on */
 
 typedef struct {
     const char *isa;
