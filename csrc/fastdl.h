@@ -16,18 +16,23 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/axis.h"
 #include "args/matmul.h"
 #include "args/pool2d.h"
+#include "args/recurrent.h"
 #include "args/resize.h"
 #include "args/roofline.h"
 
 /* One line a kernel: the table, its type and its instances per ISA all come from this list. */
-/* clang-format off */
-#define FD_KERNELS(X) \
-    X(matmul) \
-    X(max_pool2d) \
+#define FD_KERNELS(X)   \
+    X(matmul)           \
+    X(max_pool2d)       \
     X(max_pool2d_route) \
-    X(resize) \
-    X(roofline)
-/* clang-format on */
+    X(resize)           \
+    X(roofline)         \
+    X(lstm)             \
+    X(lstm_backward)    \
+    X(gru)              \
+    X(gru_backward)     \
+    X(rnn)              \
+    X(rnn_backward)
 
 typedef struct {
     const char *isa;
@@ -43,13 +48,20 @@ const fd_kernels *fd_table(void);    /* the chosen tier */
 
 /* --- team.c: the only file that knows threads ------------------------------------------------------------------- */
 typedef void (*fd_chunk_fn)(void *ctx, long chunk);
-/* Runs fn(ctx, 0 .. nchunks-1), each exactly once, on up to fd_get_threads() threads, in any order; returns when all are
- * done. What a chunk computes must depend on its number only, never on the thread: so the bits are the same for any number
+typedef struct {
+    _Alignas(64) volatile long value;
+} fd_counter; /* chunks done so far, of a job whose later chunks need the results of earlier ones */
+/* Runs fn(ctx, 0 .. nchunks-1), each exactly once, on up to fd_get_threads() threads; returns when all are done. Chunks are
+ * started in the order of their numbers and may end in any order. What a chunk computes must depend on its number only, never on the thread: so the bits are the same for any number
  * of threads. Called from inside a chunk, or while another thread uses the team, it runs serially. Denormals are flushed
  * (FTZ, DAZ) inside and the caller's floating-point state is restored. */
 void fd_parallel(fd_chunk_fn fn, void *ctx, long nchunks);
 /* The same, serial if `work` (multiply-adds, or floats moved times 4) is too little to pay for waking a second thread. */
 void fd_run(fd_chunk_fn fn, void *ctx, long nchunks, double work);
+/* Inside a chunk: returns when *count >= value. Legal only if chunks of smaller numbers bring it there: those have all been
+ * started, so the wait ends. Pairs with fd_count(). */
+void fd_wait_for(fd_counter *count, long value);
+void fd_count(fd_counter *count); /* adds one, after everything this thread wrote */
 void fd_set_threads(int n);
 int fd_get_threads(void);
 int fd_started_threads(void); /* workers alive now; 0 until the first parallel call */

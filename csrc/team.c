@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -209,6 +210,20 @@ void fd_run(fd_chunk_fn fn, void *ctx, long nchunks, double work) {
         serial(fn, ctx, nchunks);
     else
         fd_parallel(fn, ctx, nchunks);
+}
+
+void fd_count(fd_counter *count) { __atomic_fetch_add(&count->value, 1, __ATOMIC_RELEASE); }
+
+void fd_wait_for(fd_counter *count, long value) {
+    for (int64_t end = 0; __atomic_load_n(&count->value, __ATOMIC_ACQUIRE) < value;) {
+        for (int i = 0; i < 8; i++) {
+            pause_cpu();
+            if (__atomic_load_n(&count->value, __ATOMIC_ACQUIRE) >= value) return;
+        }
+        int64_t t = now();
+        if (!end) end = t + JOIN_NANOSECONDS;
+        if (t > end) sched_yield(); /* the system may have taken the core of the thread we wait for */
+    }
 }
 
 void fd_set_threads(int n) { atomic_store(&team.limit, n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n); }

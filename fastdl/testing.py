@@ -60,13 +60,13 @@ class Case:
         return made
 
     def run(self, arrays, rung=None):
-        """Results of the call as a tuple of arrays, on one rung (None: the chosen one)."""
+        """Results of the call as a tuple of arrays, on one rung (None: the chosen one); None results are left out."""
         if rung is None:
             result = self.function(**arrays, **self.params)
         else:
             with kernels.use(rung):
                 result = self.function(**arrays, **self.params)
-        return result if isinstance(result, tuple) else (result,)
+        return tuple(r for r in result if r is not None) if isinstance(result, tuple) else (result,)
 
 
 def cases(kernel: str) -> list[Case]:

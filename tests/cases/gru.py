@@ -1,0 +1,5 @@
+"""Cases of gru."""
+
+from cases._recurrent import layer_cases
+
+CASES = layer_cases("gru", gates=3)
