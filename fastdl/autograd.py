@@ -25,6 +25,7 @@ from _thread import get_ident
 from functools import wraps
 from heapq import heappop, heappush
 from itertools import count
+from sys import _getframe
 from weakref import ref
 
 import numpy as np
@@ -40,6 +41,7 @@ _FLOAT64 = np.dtype("float64")
 _next_seq = count(1).__next__
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 # Frames of these files are skipped when a place in the user's program is named.
+_user_files = set()  # names of files known not to be such
 _INTERNAL = tuple(
     os.path.join(_PACKAGE, part)
     for part in ("autograd.py", "gradcheck.py", "operators.py", "ops" + os.sep, "nn" + os.sep)
@@ -327,12 +329,20 @@ def _add_hook(node, entry):
 
 def _locate(target):
     """Note in target where the user's program stands: the first frame outside the package, as (code, lasti)."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code.co_filename.startswith(_INTERNAL):
-        frame = frame.f_back
-    if frame is not None:
-        target._code = frame.f_code
-        target._lasti = frame.f_lasti
+    frame = _getframe()
+    while frame is not None:
+        code = frame.f_code
+        name = code.co_filename
+        if name in _user_files:
+            target._code = code
+            target._lasti = frame.f_lasti
+            return
+        if name.startswith(_INTERNAL):
+            frame = frame.f_back
+        else:
+            if len(_user_files) > 1000:  # code made at run time, each with a name of its own
+                _user_files.clear()
+            _user_files.add(name)
 
 
 def _place(code, lasti):
@@ -512,7 +522,7 @@ class Function:
             return self._inputs_needed
         if self._edges is None:
             return (False,) * self._args
-        return tuple(edge is not None for edge in self._edges)
+        return tuple([edge is not None for edge in self._edges])
 
     def mark_non_differentiable(self, *tensors):
         """These results carry no gradient."""

@@ -5,8 +5,19 @@ The gradient of a broadcast operand is the sum over the axes it was repeated alo
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor
-from fastdl.ops._dtypes import as_float, as_operand, broadcast_error, cast, kind_order, operands, result_type
+from fastdl.autograd import Function, Tensor, is_grad_enabled
+from fastdl.ops._dtypes import (
+    as_float,
+    as_operand,
+    broadcast_error,
+    cast,
+    constant,
+    float32,
+    float64,
+    kind_order,
+    operands,
+    result_type,
+)
 from fastdl.ops._quiet import quietly
 
 
@@ -67,6 +78,11 @@ class Sub(Binary):
         return ctx.fit(0, dy) if need_x else None, ctx.fit(1, -dy) if need_y else None
 
 
+def _times(dy, y):
+    """dy * y; straight on the arrays where nothing is recorded."""
+    return dy * y if is_grad_enabled() else Tensor(dy.array * y.array)
+
+
 class Mul(Binary):
     @staticmethod
     def forward(ctx, x, y):
@@ -84,16 +100,21 @@ class Mul(Binary):
     def backward(ctx, dy):
         x, y = ctx.saved_tensors
         need_x, need_y = ctx.needs_input_grad
-        return ctx.fit(0, dy * y) if need_x else None, ctx.fit(1, dy * x) if need_y else None
+        return ctx.fit(0, _times(dy, y)) if need_x else None, ctx.fit(1, _times(dy, x)) if need_y else None
 
 
 class Div(Binary):
-    ufunc = np.true_divide
-
     @staticmethod
     def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
-        return Div.compute(ctx, x, y)
+        a, b = x.array, y.array
+        if ctx.recording:
+            ctx.save_for_backward(x, y)
+            if a.shape != b.shape:
+                ctx.shapes = (a.shape, b.shape)
+        try:
+            return Tensor(quietly(np.true_divide, a, b))
+        except ValueError:
+            raise broadcast_error("div", a, b) from None
 
     @staticmethod
     def backward(ctx, dy):
@@ -448,6 +469,9 @@ def rmod(input, other):
 def _comparison(name, ufunc, doc):
     def compare(input, other):
         if type(other) is float or type(other) is int:
+            dtype = input.array.dtype
+            if dtype is float32 or dtype is float64:
+                other = constant(other, dtype).array
             return Tensor(ufunc(input.array, other))
         x, y = operands(input, other, name)
         try:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor
+from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.kernels._shapes import FLOATS
 from fastdl.kernels.matmul import matmul_forward
 from fastdl.ops._dtypes import operands
@@ -32,6 +32,8 @@ class MatMul(Function):
 
 def _grad_x(dz, x, y):
     """dx = dz y^T, summed over the leading axes that x did not have."""
+    if y.array.ndim == 2 and not is_grad_enabled():
+        return Tensor(product(dz.array, y.array.T))
     return matmul(dz, y.transpose(-1, -2)).sum_to_size(x.array.shape)
 
 
@@ -40,7 +42,8 @@ def _grad_y(dz, x, y):
     if y.array.ndim == 2 and x.array.ndim > 2 and dz.array.size and x.array.size:
         x = x.reshape(-1, x.array.shape[-1])  # (..., M, K) -> (... M, K)
         dz = dz.reshape(-1, dz.array.shape[-1])  # (..., M, N) -> (... M, N)
-        return matmul(x.transpose(0, 1), dz)
+    if x.array.ndim == 2 and not is_grad_enabled():
+        return Tensor(product(x.array.T, dz.array))
     return matmul(x.transpose(-1, -2), dz).sum_to_size(y.array.shape)
 
 
@@ -62,6 +65,12 @@ def matmul(input, other):
     """The matrix product: vectors, matrices, and batches of matrices with broadcast leading axes."""
     x, y = operands(input, other, "matmul")
     a, b = x.array, y.array
+    if a.ndim == 2 and b.ndim == 2:
+        try:
+            return MatMul.apply(x, y)
+        except ValueError:
+            _check(a, b)
+            raise
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"matmul: both operands need at least one dimension, not shapes {a.shape} and {b.shape}")
     _check(a, b)

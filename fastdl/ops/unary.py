@@ -1,17 +1,26 @@
 """Functions of one operand. One line each: the NumPy function, what backward keeps, and the derivative.
 
-`keep` is "x" (the argument), "y" (the result) or None; the derivative gets dy and the kept tensor and is itself made of
-differentiable functions.
+`keep` is "x" (the argument), "y" (the result) or None. The derivative is a formula in dy and what was kept, written once:
+where a second derivative may follow it is evaluated on tensors (m is the namespace TENSORS), else straight on arrays.
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor
+from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.ops._dtypes import as_float, as_operand
 from fastdl.ops._quiet import quietly
+from fastdl.ops.elementwise import minimum, where
 from fastdl.ops.special import erf_array, erfc_array, erfinv_array
+
+
+def evaluate(formula, *tensors):
+    """formula(m, *tensors) on tensors where recording is on, on their arrays where it is off."""
+    if is_grad_enabled():
+        return formula(TENSORS, *tensors)
+    return Tensor(quietly(formula, ARRAYS, *[t.array for t in tensors]))
 
 
 class Unary(Function):
@@ -23,8 +32,8 @@ class Unary(Function):
     @staticmethod
     def backward(ctx, dy):
         if ctx.keep is None:
-            return ctx.derivative(dy)
-        return ctx.derivative(dy, ctx.saved_tensors[0])
+            return evaluate(ctx.derivative, dy)
+        return evaluate(ctx.derivative, dy, ctx.saved_tensors[0])
 
 
 def unary(name, compute, derivative, keep="x", doc="", integers=False):
@@ -70,51 +79,67 @@ def sigmoid_array(x):
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-def _zero(dy):
-    return Tensor(np.zeros_like(dy.array))
+def rsqrt_array(x):
+    """1 / sqrt(x)."""
+    return 1 / np.sqrt(x)
+
+
+def _zero(m, dy):
+    return m.zeros_like(dy)
 
 
 _SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
 
 # fmt: off
-neg = unary("neg", np.negative, lambda dy: -dy, None, "-input.", integers=True)
-abs = unary("abs", np.abs, lambda dy, x: dy * sign(x), "x", "|input|; derivative 0 at 0.", integers=True)
-square = unary("square", np.square, lambda dy, x: dy * (2 * x), "x", "input * input.", integers=True)
+neg = unary("neg", np.negative, lambda m, dy: -dy, None, "-input.", integers=True)
+abs = unary("abs", np.abs, lambda m, dy, x: dy * m.sign(x), "x", "|input|; derivative 0 at 0.", integers=True)
+square = unary("square", np.square, lambda m, dy, x: dy * (2 * x), "x", "input * input.", integers=True)
 sign = unary("sign", np.sign, _zero, None, "-1, 0 or 1.", integers=True)
 floor = unary("floor", np.floor, _zero, None, "The largest integer not above.", integers=True)
 ceil = unary("ceil", np.ceil, _zero, None, "The smallest integer not below.", integers=True)
 trunc = unary("trunc", np.trunc, _zero, None, "Without the fraction.", integers=True)
-frac = unary("frac", lambda a: a - np.trunc(a), lambda dy: dy, None, "The fraction.")
+frac = unary("frac", lambda a: a - np.trunc(a), lambda m, dy: dy, None, "The fraction.")
 
-exp = unary("exp", np.exp, lambda dy, y: dy * y, "y", "e to the power of input.")
-exp2 = unary("exp2", np.exp2, lambda dy, y: dy * (y * math.log(2)), "y", "2 to the power of input.")
-expm1 = unary("expm1", np.expm1, lambda dy, y: dy * (y + 1), "y", "exp(input) - 1, accurate near 0.")
-log = unary("log", np.log, lambda dy, x: dy / x, "x", "The natural logarithm.")
-log2 = unary("log2", np.log2, lambda dy, x: dy / (x * math.log(2)), "x", "The logarithm to base 2.")
-log10 = unary("log10", np.log10, lambda dy, x: dy / (x * math.log(10)), "x", "The logarithm to base 10.")
-log1p = unary("log1p", np.log1p, lambda dy, x: dy / (x + 1), "x", "log(1 + input), accurate near 0.")
-sqrt = unary("sqrt", np.sqrt, lambda dy, y: dy / (2 * y), "y", "The square root.")
-rsqrt = unary("rsqrt", lambda a: 1 / np.sqrt(a), lambda dy, y: dy * (-0.5 * y * y * y), "y", "1 / sqrt(input).")
-reciprocal = unary("reciprocal", np.reciprocal, lambda dy, y: -dy * (y * y), "y", "1 / input.")
+exp = unary("exp", np.exp, lambda m, dy, y: dy * y, "y", "e to the power of input.")
+exp2 = unary("exp2", np.exp2, lambda m, dy, y: dy * (y * math.log(2)), "y", "2 to the power of input.")
+expm1 = unary("expm1", np.expm1, lambda m, dy, y: dy * (y + 1), "y", "exp(input) - 1, accurate near 0.")
+log = unary("log", np.log, lambda m, dy, x: dy / x, "x", "The natural logarithm.")
+log2 = unary("log2", np.log2, lambda m, dy, x: dy / (x * math.log(2)), "x", "The logarithm to base 2.")
+log10 = unary("log10", np.log10, lambda m, dy, x: dy / (x * math.log(10)), "x", "The logarithm to base 10.")
+log1p = unary("log1p", np.log1p, lambda m, dy, x: dy / (x + 1), "x", "log(1 + input), accurate near 0.")
+sqrt = unary("sqrt", np.sqrt, lambda m, dy, y: dy / (2 * y), "y", "The square root.")
+rsqrt = unary("rsqrt", rsqrt_array, lambda m, dy, y: dy * (-0.5 * y * y * y), "y", "1 / sqrt(input).")
+reciprocal = unary("reciprocal", np.reciprocal, lambda m, dy, y: -dy * (y * y), "y", "1 / input.")
 
-sin = unary("sin", np.sin, lambda dy, x: dy * cos(x), "x", "The sine.")
-cos = unary("cos", np.cos, lambda dy, x: -dy * sin(x), "x", "The cosine.")
-tan = unary("tan", np.tan, lambda dy, y: dy * (1 + y * y), "y", "The tangent.")
-asin = unary("asin", np.arcsin, lambda dy, x: dy * rsqrt(1 - x * x), "x", "The inverse sine.")
-acos = unary("acos", np.arccos, lambda dy, x: -dy * rsqrt(1 - x * x), "x", "The inverse cosine.")
-atan = unary("atan", np.arctan, lambda dy, x: dy / (1 + x * x), "x", "The inverse tangent.")
-sinh = unary("sinh", np.sinh, lambda dy, x: dy * cosh(x), "x", "The hyperbolic sine.")
-cosh = unary("cosh", np.cosh, lambda dy, x: dy * sinh(x), "x", "The hyperbolic cosine.")
-tanh = unary("tanh", np.tanh, lambda dy, y: dy * (1 - y * y), "y", "The hyperbolic tangent.")
-asinh = unary("asinh", np.arcsinh, lambda dy, x: dy * rsqrt(x * x + 1), "x", "The inverse hyperbolic sine.")
-acosh = unary("acosh", np.arccosh, lambda dy, x: dy * rsqrt(x * x - 1), "x", "The inverse hyperbolic cosine.")
-atanh = unary("atanh", np.arctanh, lambda dy, x: dy / (1 - x * x), "x", "The inverse hyperbolic tangent.")
+sin = unary("sin", np.sin, lambda m, dy, x: dy * m.cos(x), "x", "The sine.")
+cos = unary("cos", np.cos, lambda m, dy, x: -dy * m.sin(x), "x", "The cosine.")
+tan = unary("tan", np.tan, lambda m, dy, y: dy * (1 + y * y), "y", "The tangent.")
+asin = unary("asin", np.arcsin, lambda m, dy, x: dy * m.rsqrt(1 - x * x), "x", "The inverse sine.")
+acos = unary("acos", np.arccos, lambda m, dy, x: -dy * m.rsqrt(1 - x * x), "x", "The inverse cosine.")
+atan = unary("atan", np.arctan, lambda m, dy, x: dy / (1 + x * x), "x", "The inverse tangent.")
+sinh = unary("sinh", np.sinh, lambda m, dy, x: dy * m.cosh(x), "x", "The hyperbolic sine.")
+cosh = unary("cosh", np.cosh, lambda m, dy, x: dy * m.sinh(x), "x", "The hyperbolic cosine.")
+tanh = unary("tanh", np.tanh, lambda m, dy, y: dy * (1 - y * y), "y", "The hyperbolic tangent.")
+asinh = unary("asinh", np.arcsinh, lambda m, dy, x: dy * m.rsqrt(x * x + 1), "x", "The inverse hyperbolic sine.")
+acosh = unary("acosh", np.arccosh, lambda m, dy, x: dy * m.rsqrt(x * x - 1), "x", "The inverse hyperbolic cosine.")
+atanh = unary("atanh", np.arctanh, lambda m, dy, x: dy / (1 - x * x), "x", "The inverse hyperbolic tangent.")
 
-sigmoid = unary("sigmoid", sigmoid_array, lambda dy, y: dy * (y * (1 - y)), "y", "1 / (1 + exp(-input)).")
-erf = unary("erf", erf_array, lambda dy, x: dy * (exp(-x * x) * _SLOPE), "x", "The error function.")
-erfc = unary("erfc", erfc_array, lambda dy, x: dy * (exp(-x * x) * -_SLOPE), "x", "1 - erf(input).")
-erfinv = unary("erfinv", erfinv_array, lambda dy, y: dy * (exp(y * y) / _SLOPE), "y", "erf inverted.")
+sigmoid = unary("sigmoid", sigmoid_array, lambda m, dy, y: dy * (y * (1 - y)), "y", "1 / (1 + exp(-input)).")
+erf = unary("erf", erf_array, lambda m, dy, x: dy * (m.exp(-x * x) * _SLOPE), "x", "The error function.")
+erfc = unary("erfc", erfc_array, lambda m, dy, x: dy * (m.exp(-x * x) * -_SLOPE), "x", "1 - erf(input).")
+erfinv = unary("erfinv", erfinv_array, lambda m, dy, y: dy * (m.exp(y * y) / _SLOPE), "y", "erf inverted.")
 # fmt: on
+
+
+# What derivatives are written with: the same names on arrays and on tensors.
+ARRAYS = SimpleNamespace(
+    cos=np.cos, cosh=np.cosh, erf=erf_array, exp=np.exp, minimum=np.minimum, rsqrt=rsqrt_array, sigmoid=sigmoid_array,
+    sign=np.sign, sin=np.sin, sinh=np.sinh, where=np.where, zeros_like=np.zeros_like,
+)  # fmt: skip
+TENSORS = SimpleNamespace(
+    cos=cos, cosh=cosh, erf=erf, exp=exp, minimum=minimum, rsqrt=rsqrt, sigmoid=sigmoid,
+    sign=sign, sin=sin, sinh=sinh, where=where, zeros_like=lambda x: Tensor(np.zeros_like(x.array)),
+)  # fmt: skip
 
 
 def logit(input, eps=None):
