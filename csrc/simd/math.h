@@ -58,6 +58,24 @@ FD_INLINE vf vlog(vf x) {
     return vselect((x < vzero()) | (x != x), vset1(NAN), y);
 }
 
+/* log(1 + x), x >= 0: log of the rounded sum, corrected for its rounding */
+FD_INLINE vf vlog1p(vf x) {
+    vf s = 1.0f + x, d = s - 1.0f;
+    return vselect(d == vzero(), x, vlog(s) * (x / d));
+}
+
+/* exp(x) - 1: Taylor polynomial where the subtraction would cancel */
+FD_INLINE vf vexpm1(vf x) {
+    vf p = vset1(1.9841270e-4f);
+    p = vfma(p, x, vset1(1.3888889e-3f));
+    p = vfma(p, x, vset1(8.3333333e-3f));
+    p = vfma(p, x, vset1(4.1666667e-2f));
+    p = vfma(p, x, vset1(1.6666667e-1f));
+    p = vfma(p, x, vset1(0.5f));
+    p = vfma(p, x * x, x);
+    return vselect(vabs(x) < vset1(0.35f), p, vexp(x) - 1.0f);
+}
+
 FD_INLINE vf vsigmoid(vf x) {
     /* exp of the negative magnitude never overflows; the other half by symmetry */
     vf e = vexp(-vabs(x));

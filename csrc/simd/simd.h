@@ -50,6 +50,9 @@ typedef int32_t vi __attribute__((vector_size(VL * 4))); /* integers; masks are 
 typedef float vf_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t vi_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
+/* VL doubles (two registers): for sums of partial sums, not for hot loops */
+typedef double vd __attribute__((vector_size(VL * 8)));
+
 /* --- memory ------------------------------------------------------------------------------------------------- */
 FD_INLINE vf vload(const float *p) { return (vf) * (const vf_unaligned *)p; }
 FD_INLINE void vstore(float *p, vf v) { *(vf_unaligned *)p = (vf_unaligned)v; }
@@ -189,6 +192,7 @@ FD_INLINE vi vtoint(vf a) {
 #endif
 }
 FD_INLINE vf vtofloat(vi a) { return __builtin_convertvector(a, vf); }
+FD_INLINE vd vtodouble(vf a) { return __builtin_convertvector(a, vd); }
 
 /* --- across lanes ----------------------------------------------------------------------------------------------- */
 FD_INLINE float vhsum(vf v) {

@@ -7,7 +7,7 @@ try:
 except ImportError:  # no compiled kernels in this install
     empty = np.empty
 
-__all__ = ["channels_last", "empty", "empty_channels_last", "plain"]
+__all__ = ["channels_inner", "channels_last", "contiguous", "dense", "empty", "empty_channels_last", "plain", "restore"]
 
 
 def plain(x: np.ndarray) -> np.ndarray:
@@ -30,3 +30,45 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     out = empty(nhwc.shape, x.dtype.newbyteorder("="))
     out[...] = nhwc
     return out.transpose(0, 3, 1, 2)
+
+
+def channels_inner(x: np.ndarray) -> np.ndarray:
+    """x (N, C, *spatial) as a C-contiguous array (N, *spatial, C): a view where its memory lies so, else a copy."""
+    if x.ndim > 2:
+        x = x.transpose(0, *range(2, x.ndim), 1)
+    return contiguous(x)
+
+
+def contiguous(x: np.ndarray) -> np.ndarray:
+    """x itself if it is C-contiguous, aligned and in native byte order, else a copy that is."""
+    if x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative:
+        return x
+    out = empty(x.shape, x.dtype.newbyteorder("="))
+    out[...] = x
+    return out
+
+
+def dense(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | None]:
+    """(array, order): the elements of x C-contiguous, with its axes in `order` (None: as they are).
+
+    A view of x where its memory has no gaps, else a copy.
+    """
+    flags = x.flags
+    if flags.c_contiguous and flags.aligned and x.dtype.isnative:
+        return x, None
+    strides = x.strides
+    order = tuple(sorted(range(x.ndim), key=lambda axis: -strides[axis]))
+    turned = x.transpose(order)
+    if turned.flags.c_contiguous and flags.aligned and x.dtype.isnative:
+        return turned, order
+    return contiguous(x), None
+
+
+def restore(array: np.ndarray, order: tuple[int, ...] | None) -> np.ndarray:
+    """An array in the axis order of dense(), with its axes back in place."""
+    if order is None:
+        return array
+    back = [0] * len(order)
+    for i, axis in enumerate(order):
+        back[axis] = i
+    return array.transpose(back)
