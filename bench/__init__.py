@@ -1,0 +1,13 @@
+"""fastdl against PyTorch, measured in turn on the same cores, and against the limits of the machine.
+
+    python -m bench kernels     every workload of workloads.py that is one kernel      (fastdl bench kernels)
+    python -m bench models      whole training steps
+    python -m bench roofline    FMA peak and memory bandwidth
+
+workloads.py   what is measured: one function a workload, the same code for both libraries
+sides.py       the two libraries behind one small interface
+worker.py      the process of one side: builds a workload, times turns, saves results for the comparison
+pair.py        the protocol: two pinned processes, ABBA turns, medians, a bootstrap interval of the ratio
+roofline.py    what the machine can do at most
+report.py      results.json and the table results.md
+"""

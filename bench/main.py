@@ -1,0 +1,47 @@
+"""What `fastdl bench` and `python -m bench` do with their arguments."""
+
+import importlib.util
+
+from fastdl import _info, threads
+
+from . import pair, report, roofline
+from .workloads import WORKLOADS
+
+
+def run(args):
+    counts = args.threads or sorted({1, threads.available_cpus()})
+    for n in counts:
+        pair.cpus_for(n)
+    limits = roofline.measure(counts)
+    print(roofline.render(limits), flush=True)
+    if args.what == "roofline":
+        return
+    chosen = [w for w in WORKLOADS if w.group == args.what and (args.only is None or args.only in w.name)]
+    if not chosen:
+        names = ", ".join(w.name for w in WORKLOADS if w.group == args.what)
+        raise ValueError(f"no workload of {args.what} has {args.only!r} in its name; there are: {names}")
+    sides = ("torch", "fastdl")
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch is not installed: fastdl alone (pip install torch for the comparison)")
+        sides = ("fastdl",)
+    rows, versions = [], set()
+    for n in counts:
+        print(f"\n{n} thread{'s' if n > 1 else ''}: milliseconds, ratio = PyTorch's time / fastdl's")
+        for workload in chosen:
+            try:
+                row = pair.measure(workload, n, args.pairs, sides)
+            except RuntimeError as error:
+                print(f"{workload.name}: {error}", flush=True)
+                continue
+            row["limit"] = limits[n]
+            rows.append(row)
+            versions |= set(row["versions"].values())
+            for c in report.cells(row, workload):
+                print(
+                    f"{c['workload']:<46} {c['pass'][:12]:<12} {c['fastdl']:>8} {c['torch']:>8}  {c['ratio']:<22} "
+                    f"asked {c['bar']:<5} {c['verdict']:<4} limit {c['share']:>5}  error {c['error']}",
+                    flush=True,
+                )
+    machine = {"cpu": _info.cpu_name(), "isa": _info.collect()["isa"], "versions": sorted(versions)}
+    if args.out and rows:
+        print(f"\nsaved {report.save(args.out, rows, limits, machine)}")

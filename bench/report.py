@@ -1,0 +1,91 @@
+"""results.json (everything) and results.md (the table) of a benchmark run. A run adds to the rows of earlier ones."""
+
+import json
+import time
+from pathlib import Path
+
+from . import roofline
+from .workloads import WORKLOADS
+
+
+def save(folder, rows, limits, machine):
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "results.json"
+    known = json.loads(file.read_text()) if file.exists() else {"rows": []}
+    fresh = {(row["workload"], row["threads"]) for row in rows}
+    kept = [row for row in known["rows"] if (row["workload"], row["threads"]) not in fresh]
+    order = {w.name: i for i, w in enumerate(WORKLOADS)}
+    merged = sorted(kept + rows, key=lambda row: (row["threads"], order.get(row["workload"], len(order))))
+    limits = {**known.get("limits", {}), **{str(n): limit for n, limit in limits.items()}}
+    results = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "limits": limits, "rows": merged}
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "results.md").write_text(markdown(results))
+    return file
+
+
+def human(seconds):
+    return f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:.0f}"
+
+
+def cells(row, workload):
+    """One line of the table for each pass."""
+    for name, bar in (("fwd", workload.bar_fwd), ("both", workload.bar_both)):
+        if name not in row["passes"]:
+            continue
+        p = row["passes"][name]
+        fast, torch = p["seconds"]["fastdl"], p["seconds"].get("torch")
+        factor = workload.factor if name == "both" else 1
+        limit = row.get("limit")
+        share = roofline.share(limit, factor * workload.flops, factor * workload.bytes, fast) if limit else None
+        error = p.get("error", {}).get("fastdl")
+        yield {
+            "workload": workload.name,
+            "threads": row["threads"],
+            "pass": {"fwd": "forward", "both": "forward and backward"}[name] if workload.group == "kernels" else "step",
+            "fastdl": human(fast),
+            "torch": human(torch) if torch else "-",
+            "ratio": f"{p['ratio']:.2f} ({p['interval'][0]:.2f} to {p['interval'][1]:.2f})" if torch else "-",
+            "bar": f"{bar:g}" if bar else "-",
+            "verdict": "" if not (torch and bar) else "yes" if p["ratio"] >= bar else "no",
+            "share": f"{share:.0%}" if share is not None else "-",
+            "error": f"{error:.1e}" if error is not None else "-",
+            "preempted": sum(p["preempted_turns"].values()),
+        }
+
+
+def markdown(results):
+    known = {w.name: w for w in WORKLOADS}
+    machine = results["machine"]
+    lines = [
+        "# Results",
+        "",
+        "Written by `python -m bench kernels --out docs` and `python -m bench models --out docs`; do not edit.",
+        "",
+        f"{results['date']}, {machine['cpu']}, {machine['isa']}; {', '.join(machine['versions'])}. Two pinned processes take",
+        "turns (bench/pair.py). Times are medians in milliseconds; ratio is PyTorch's time over fastdl's (above 1: fastdl is",
+        "faster) with its 95 % interval, PyTorch in the better of its memory layouts and with fused optimizers. Share is of",
+        "the measured FMA rate or memory bandwidth, whichever limits; fast algorithms can exceed 100 %. Error is the relative",
+        "L2 distance to float64. Busy: turns that the system interrupted even when repeated; many of them make a row unsure.",
+        "",
+    ]
+    for n in sorted({row["threads"] for row in results["rows"]}):
+        limit = results["limits"].get(str(n))
+        lines += [f"## {n} thread{'s' if n > 1 else ''}", ""]
+        if limit:
+            lines += [
+                f"Measured limits: {limit['flops'] / 1e9:.0f} GFLOP/s, read {limit['read'] / 1e9:.1f} GB/s, "
+                f"copy {limit['copy'] / 1e9:.1f} GB/s, triad {limit['triad'] / 1e9:.1f} GB/s.",
+                "",
+            ]
+        lines += ["| workload | pass | fastdl ms | PyTorch ms | ratio | asked for | met | share | error | busy |"]
+        lines += ["|---|---|---:|---:|---:|---:|---|---:|---:|---:|"]
+        for row in results["rows"]:
+            if row["threads"] == n and row["workload"] in known:
+                for c in cells(row, known[row["workload"]]):
+                    lines.append(
+                        f"| {c['workload']} | {c['pass']} | {c['fastdl']} | {c['torch']} | {c['ratio']} | {c['bar']} "
+                        f"| {c['verdict']} | {c['share']} | {c['error']} | {c['preempted']} |"
+                    )
+        lines.append("")
+    return "\n".join(lines)

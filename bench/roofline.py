@@ -1,0 +1,38 @@
+"""What the machine can do at most: FLOP/s of fused multiply-adds and bytes/s of memory, for each number of threads."""
+
+from fastdl import threads
+
+
+def measure(counts):
+    """{threads: {"flops": FLOP/s, "read": bytes/s, "copy": ..., "triad": ...}}; the fastest of several passes."""
+    try:
+        from fastdl import _roofline
+    except ImportError:
+        raise RuntimeError("the roofline needs the compiled kernels, which this install does not have") from None
+    before = threads.get_num_threads()
+    limits = {}
+    try:
+        for n in counts:
+            threads.set_num_threads(n)
+            limits[n] = {"flops": _roofline.flops_per_second(n)}
+            limits[n] |= {what: _roofline.bytes_per_second(what) for what in ("read", "copy", "triad")}
+    finally:
+        threads.set_num_threads(before)
+    return limits
+
+
+def share(limit, flops, moved, seconds):
+    """Time that the machine's limits allow over the time it took; above 1 where an algorithm does fewer operations."""
+    bandwidth = max(limit[what] for what in ("read", "copy", "triad"))
+    return max(flops / limit["flops"], moved / bandwidth) / seconds
+
+
+def render(limits):
+    lines = ["threads   FMA GFLOP/s   read GB/s   copy GB/s   triad GB/s"]
+    for n, r in limits.items():
+        lines.append(
+            f"{n:>7} {r['flops'] / 1e9:>13.1f} {r['read'] / 1e9:>11.1f} {r['copy'] / 1e9:>11.1f} {r['triad'] / 1e9:>12.1f}"
+        )
+    if 1 in limits and 2 in limits and limits[2]["flops"] < 1.9 * limits[1]["flops"]:
+        lines.append("warning: two threads have less than 1.9 times the FLOP/s of one; is the machine busy?")
+    return "\n".join(lines)
