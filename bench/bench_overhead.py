@@ -95,7 +95,7 @@ def main():
             torch.set_num_threads(1)
         except ImportError:
             print("PyTorch is not installed; its columns stay empty")
-    compiled = fd.autograd.__file__.endswith(".py") and "uncompiled" or "compiled"
+    compiled = "uncompiled" if fd.autograd.__file__.endswith(".py") else "compiled"
     print(
         f"fastdl {fd.__version__} ({compiled}), NumPy {np.__version__}; microseconds a call, median of {args.rounds} rounds\n"
     )
