@@ -14,7 +14,9 @@ enum { FD_OK = 0, FD_NO_MEMORY = 1 };
 enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 
 #include "args/activation.h"
+#include "args/attention.h"
 #include "args/axis.h"
+#include "args/dropout.h"
 #include "args/matmul.h"
 #include "args/norm.h"
 #include "args/optim_step.h"
@@ -25,29 +27,32 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/softmax.h"
 
 /* One line a kernel: the table, its type and its instances per ISA all come from this list. */
-#define FD_KERNELS(X)      \
-    X(activation)          \
-    X(activation_backward) \
-    X(adam)                \
-    X(batch_norm)          \
-    X(batch_norm_backward) \
-    X(gru)                 \
-    X(gru_backward)        \
-    X(layer_norm)          \
-    X(layer_norm_backward) \
-    X(lstm)                \
-    X(lstm_backward)       \
-    X(matmul)              \
-    X(max_pool2d)          \
-    X(max_pool2d_route)    \
-    X(resize)              \
-    X(rnn)                 \
-    X(rnn_backward)        \
-    X(roofline)            \
-    X(sgd)                 \
-    X(softmax)             \
-    X(softmax_backward)    \
-    X(softmax_cross_entropy)
+#define FD_KERNELS(X)        \
+    X(activation)            \
+    X(activation_backward)   \
+    X(adam)                  \
+    X(batch_norm)            \
+    X(batch_norm_backward)   \
+    X(gru)                   \
+    X(gru_backward)          \
+    X(layer_norm)            \
+    X(layer_norm_backward)   \
+    X(lstm)                  \
+    X(lstm_backward)         \
+    X(matmul)                \
+    X(max_pool2d)            \
+    X(max_pool2d_route)      \
+    X(resize)                \
+    X(rnn)                   \
+    X(rnn_backward)          \
+    X(roofline)              \
+    X(sgd)                   \
+    X(softmax)               \
+    X(softmax_backward)      \
+    X(softmax_cross_entropy) \
+    X(attention)             \
+    X(attention_backward)    \
+    X(dropout)
 
 typedef struct {
     const char *isa;

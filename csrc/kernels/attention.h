@@ -1,0 +1,172 @@
+/* What the forward and the backward driver of attention share: which keys a row attends to, and weights.
+ *
+ * Logarithms are to base 2 inside: 2^x needs no range reduction by ln 2. The scale takes log2(e) along.
+ */
+#ifndef FD_KERNELS_ATTENTION_H
+#define FD_KERNELS_ATTENTION_H
+
+#include "kernels/gemm.h"
+#include "simd/math.h"
+#include "simd/philox.h"
+
+#define LOG2E 1.44269504088896341f
+#define LN2 0.69314718055994531f
+
+/* 2^x for x <= 1; exactly 0 below -127; a NaN comes through. Relative error 8e-8. */
+FD_INLINE vf weight(vf x) {
+    vf c = vmax(vset1(-127.0f), x);
+    vi n = vtoint(c);
+    vf r = c - vtofloat(n);
+    vf p = vset1(1.5353351e-4f);
+    p = vfma(p, r, vset1(1.3398875e-3f));
+    p = vfma(p, r, vset1(9.6184378e-3f));
+    p = vfma(p, r, vset1(5.5503324e-2f));
+    p = vfma(p, r, vset1(2.4022648e-1f));
+    p = vfma(p, r, vset1(6.9314718e-1f));
+    p = vfma(p, r, vset1(1.0f));
+    return p * vpow2i(n); /* n = -127 has the exponent bits of 0 */
+}
+
+/* lanes of the vector that starts at column c which lie before column n */
+FD_INLINE vi before(long n, long c) { return viota() < (int32_t)FD_MAX(FD_MIN(n - c, VL), 0); }
+
+/* One row of the mask from key j0 on. */
+typedef struct {
+    int kind;
+    const uint8_t *attend;
+    const float *add;
+    long stride;
+} mask_row;
+
+FD_INLINE mask_row mask_at(const fd_attention_args *g, long b, long h, long t, long j0) {
+    long offset = b * g->m_b + h * g->m_h + t * g->m_t + j0 * g->m_s;
+    return (mask_row){.kind = g->mask_kind, .attend = (const uint8_t *)g->mask + offset,
+                      .add = (const float *)g->mask + offset, .stride = g->m_s};
+}
+
+/* x plus the mask of keys c .. c + VL - 1 (only `lanes` of them exist), -inf where the row does not attend */
+FD_INLINE vf masked(vf x, const mask_row *m, long c, long lanes) {
+    lanes = FD_MIN(lanes, VL);
+    if (m->kind == FD_MASK_ADD) {
+        const float *p = m->add + c * m->stride;
+        vf a = vzero();
+        if (m->stride == 0)
+            a = vset1(*p);
+        else if (m->stride == 1)
+            a = vload_n(p, lanes);
+        else
+            for (long i = 0; i < lanes; i++) a[i] = p[i * m->stride];
+        return vfma(a, vset1(LOG2E), x);
+    }
+    const uint8_t *p = m->attend + c * m->stride;
+    uint8_t bytes[VL];
+    if (m->stride == 1 && lanes == VL) {
+        memcpy(bytes, p, VL);
+    } else {
+        for (long i = 0; i < VL; i++) bytes[i] = i < lanes ? p[i * m->stride] : 0;
+    }
+    typedef uint8_t vb __attribute__((vector_size(VL)));
+    vb v;
+    memcpy(&v, bytes, VL);
+    vi attend = __builtin_convertvector(v, vi) != 0;
+    return vselect(attend, x, vset1(-INFINITY));
+}
+
+/* Rows of a matrix as the B operand of a product: read where they lie, or copied to have whole vectors. */
+typedef struct {
+    const float *p;
+    long stride;
+} rows_of;
+
+/* Can a tile read B's rows, n floats long, in place? It reads whole vectors and tells the last row by its address. */
+FD_INLINE int in_place(long n, long stride) { return n % VL == 0 && stride != 0; }
+
+FD_INLINE long padded(long n) { return (n + VL - 1) / VL * VL; }
+
+static void copy_rows(const float *x, long stride, long rows, long n, float *to) {
+    for (long i = 0; i < rows; i++, x += stride, to += padded(n))
+        for (long c = 0; c < n; c += VL) vstore(to + c, n - c >= VL ? vload(x + c) : vload_n(x + c, n - c));
+}
+
+/* Rows x columns of B as panels of B transposed: the product with them gives scores. */
+static void pack_transposed(const float *x, long stride, long rows, long n, float *panels) {
+    for (long c = 0; c < rows; c += FD_NR)
+        FN(fd_pack_panel)(x, 1, stride, n, c, FD_MIN(FD_NR, rows - c), fd_panel_vectors(c, rows), panels + c * n);
+}
+
+/* The three products. Row i of a block attends to its keys j <= i + diagonal (a large number if not causal); what lies
+ * beyond is skipped: tile by tile, keys in whole vectors where they are columns. */
+#define NO_DIAGONAL (1L << 40)
+
+/* s[i][j] = <a[i], key j>, i < rows, j < keys; packed: the keys' transposed panels; s has stride lds */
+static void scores(const float *a, long a_row, long D, const float *packed, long rows, long keys, long diagonal, float *s,
+                   long lds) {
+    const float *ap[FD_MR_MAX];
+    float *cp[FD_MR_MAX];
+    for (long n = 0; n < keys; n += FD_NR) {
+        const long nv = fd_panel_vectors(n, keys), most = fd_tile_rows(nv);
+        fd_tile t = {.a = ap, .as = 1, .k = D, .taps = 1, .b = packed + n * D, .ldb = nv * VL, .c = cp, .n = nv * VL};
+        for (long i = 0; i < rows;) {
+            const long mr = fd_next_rows(rows - i, most), limit = FD_MIN(keys, i + mr + diagonal) - n;
+            const long used = FD_MIN(nv, (limit + VL - 1) / VL);
+            if (limit > 0) {
+                for (long r = 0; r < mr; r++) {
+                    ap[r] = a + (i + r) * a_row;
+                    cp[r] = s + (i + r) * lds + n;
+                }
+                t.n = used * VL;
+                fd_tile_kernel(used, mr)(&t);
+            }
+            i += mr;
+        }
+    }
+}
+
+/* c[i] (+)= sum_j w[i][j] b[j], i < rows, j < keys */
+static void weighted_sums(const float *w, long ldw, long rows, long keys, long diagonal, rows_of b, long N, float *c,
+                          long c_row, int accumulate) {
+    const float *ap[FD_MR_MAX];
+    float *cp[FD_MR_MAX];
+    for (long n = 0; n < N; n += FD_NR) {
+        const long nv = fd_panel_vectors(n, N), most = fd_tile_rows(nv);
+        fd_tile t = {.a = ap, .as = 1, .taps = 1, .b = b.p + n, .ldb = b.stride, .c = cp, .n = N - n, .accumulate = accumulate};
+        for (long i = 0; i < rows;) {
+            const long mr = fd_next_rows(rows - i, most);
+            t.k = FD_MAX(0, FD_MIN(keys, i + mr + diagonal));
+            if (t.k || !accumulate) {
+                for (long r = 0; r < mr; r++) {
+                    ap[r] = w + (i + r) * ldw;
+                    cp[r] = c + (i + r) * c_row + n;
+                }
+                fd_tile_kernel(nv, mr)(&t);
+            }
+            i += mr;
+        }
+    }
+}
+
+/* c[j] (+)= sum_i w[i][j] b[i], j < keys, i < rows */
+static void weighted_sums_transposed(const float *w, long ldw, long rows, long keys, long diagonal, rows_of b, long N,
+                                     float *c, long c_row, int accumulate) {
+    const float *ap[FD_MR_MAX];
+    float *cp[FD_MR_MAX];
+    for (long n = 0; n < N; n += FD_NR) {
+        const long nv = fd_panel_vectors(n, N), most = fd_tile_rows(nv);
+        fd_tile t = {.a = ap, .as = ldw, .taps = 1, .ldb = b.stride, .c = cp, .n = N - n, .accumulate = accumulate};
+        for (long j = 0; j < keys;) {
+            const long mr = fd_next_rows(keys - j, most), first = FD_MIN(rows, FD_MAX(0, j - diagonal));
+            t.k = rows - first;
+            t.b = b.p + first * b.stride + n;
+            if (t.k || !accumulate) {
+                for (long r = 0; r < mr; r++) {
+                    ap[r] = w + first * ldw + j + r;
+                    cp[r] = c + (j + r) * c_row + n;
+                }
+                fd_tile_kernel(nv, mr)(&t);
+            }
+            j += mr;
+        }
+    }
+}
+
+#endif
