@@ -84,18 +84,19 @@ def cases(kernel: str) -> list[Case]:
 
 # How the same numbers may lie in memory. Each function returns an array equal to x.
 def _reversed_axes(x):
-    return np.ascontiguousarray(x.T).T
+    return x.T.copy().T
 
 
 def _sliced(x):
     big = np.zeros([2 * n + 1 for n in x.shape], x.dtype)
-    view = big[tuple(slice(1, 2 * n + 1, 2) for n in x.shape)]
+    view = big[(..., *(slice(1, 2 * n + 1, 2) for n in x.shape))]
     view[...] = x
     return view
 
 
 def _negative_stride(x):
-    return np.ascontiguousarray(x[(slice(None, None, -1),) * x.ndim])[(slice(None, None, -1),) * x.ndim]
+    back = (..., *[slice(None, None, -1)] * x.ndim)
+    return x[back].copy()[back]
 
 
 def _offset(x):

@@ -7,21 +7,21 @@
  */
 #include "kernels/attention.h"
 
-#define KEY_BLOCK 256     /* keys of a block; a multiple of FD_PHILOX_GROUP and of FD_NR */
-#define ROW_BLOCK 96      /* rows that pass over a key block while it is in L2 */
-#define SCORE_FLOATS 3072 /* of scores in L1 at a time */
+#define KEY_BLOCK 256       /* keys of a block; a multiple of FD_PHILOX_GROUP and of FD_NR */
+#define ROW_BLOCK 96        /* rows that pass over a key block while it is in L2 */
+#define SCORE_FLOATS 3072   /* of scores in L1 at a time */
 #define CHUNK_WORK 400000.0 /* multiply-adds that a chunk of small heads should have at least */
-#define FEW_ROWS 4        /* up to here packing K costs more than it saves */
+#define FEW_ROWS 4          /* up to here packing K costs more than it saves */
 
 typedef struct {
     const fd_attention_args *g;
-    long key_block, lds;      /* keys of a block, floats of a row of scores */
+    long key_block, lds; /* keys of a block, floats of a row of scores */
     long row_block, row_blocks;
-    long heads;               /* of a chunk; 0: heads are packed beforehand and chunks are row blocks */
-    long packed_size;         /* floats that a packed head takes */
+    long heads;       /* of a chunk; 0: heads are packed beforehand and chunks are row blocks */
+    long packed_size; /* floats that a packed head takes */
     int pack_values;
-    float *packed;            /* all heads, if packed beforehand */
-    int failed;               /* a chunk found no memory */
+    float *packed; /* all heads, if packed beforehand */
+    int failed;    /* a chunk found no memory */
 } plan;
 
 typedef struct {
@@ -34,7 +34,8 @@ typedef struct {
 
 static head get_head(const fd_attention_args *g, long index) {
     const long b = index / g->H, h = index % g->H;
-    return (head){.b = b, .h = h,
+    return (head){.b = b,
+                  .h = h,
                   .q = g->q + b * g->q_b + h * g->q_h,
                   .k = g->k + b * g->k_b + h * g->k_h,
                   .v = g->v + b * g->v_b + h * g->v_h,
@@ -58,7 +59,8 @@ static void use_packed(const plan *p, head *hd, float *buffer, int pack) {
 }
 
 /* What the packed panels would give, for few rows: one key after another. */
-static void scores_of_few(const fd_attention_args *g, const float *q, long rows, const float *k, long keys, float *s, long lds) {
+static void scores_of_few(const fd_attention_args *g, const float *q, long rows, const float *k, long keys, float *s,
+                          long lds) {
     const long D = g->D;
     for (long j = 0; j < keys; j++, k += g->k_s) {
         vf acc[FEW_ROWS];
@@ -73,7 +75,8 @@ static void scores_of_few(const fd_attention_args *g, const float *q, long rows,
 
 /* Scores to weights. s holds `width` scores (whole vectors) of which row t attends at most to the first n.
  * m and l become those of all keys so far; returns what the sums so far must be multiplied by. */
-static float weigh(const fd_attention_args *g, const head *hd, long t, long j0, long n, long width, float *s, float *m, float *l) {
+static float weigh(const fd_attention_args *g, const head *hd, long t, long j0, long n, long width, float *s, float *m,
+                   float *l) {
     n = FD_MAX(n, 0);
     if (g->mask_kind) {
         const mask_row mask = mask_at(g, hd->b, hd->h, t, j0);
@@ -139,8 +142,8 @@ static void scale_row(float *x, long n, float factor) {
 static void attend(const plan *p, const head *hd, long t0, long t1, float *buffer) {
     const fd_attention_args *g = p->g;
     const long D = g->D, DV = g->DV, Dp = padded(D), most = FD_MAX(2 * FD_MR, SCORE_FLOATS / p->lds);
-    float *q = buffer;                         /* scaled rows of Q (t1 - t0, Dp) */
-    float *s = q + (t1 - t0) * Dp;             /* scores (rows, lds) */
+    float *q = buffer;                             /* scaled rows of Q (t1 - t0, Dp) */
+    float *s = q + (t1 - t0) * Dp;                 /* scores (rows, lds) */
     float *m = s + FD_MIN(most, t1 - t0) * p->lds; /* (t1 - t0, padded) */
     float *l = m + padded(t1 - t0);
     const vf factor = vset1(g->scale * LOG2E);
@@ -167,8 +170,8 @@ static void attend(const plan *p, const head *hd, long t0, long t1, float *buffe
                 scores_of_few(g, q + (r0 - t0) * Dp, rows, hd->k + j0 * g->k_s, width, s, p->lds);
             for (long i = 0; i < rows; i++) {
                 const long t = r0 + i;
-                const float shrink = weigh(g, hd, t, j0, FD_MIN(keys, i + 1 + diagonal), padded(width), s + i * p->lds,
-                                           m + t - t0, l + t - t0);
+                const float shrink =
+                    weigh(g, hd, t, j0, FD_MIN(keys, i + 1 + diagonal), padded(width), s + i * p->lds, m + t - t0, l + t - t0);
                 if (j0 && shrink != 1.0f) scale_row(hd->out + t * g->o_t, DV, shrink);
             }
             weighted_sums(s, p->lds, rows, keys, diagonal, values, DV, hd->out + r0 * g->o_t, g->o_t, j0 > 0);
@@ -190,7 +193,8 @@ static void attend(const plan *p, const head *hd, long t0, long t1, float *buffe
 
 static size_t attend_size(const plan *p) {
     const long rows = p->row_block;
-    return (size_t)(rows * padded(p->g->D) + FD_MIN(rows, FD_MAX(2 * FD_MR, SCORE_FLOATS / p->lds)) * p->lds + 2 * padded(rows));
+    return (size_t)(rows * padded(p->g->D) + FD_MIN(rows, FD_MAX(2 * FD_MR, SCORE_FLOATS / p->lds)) * p->lds +
+                    2 * padded(rows));
 }
 
 /* A chunk of whole heads: packs each and attends to its rows while the panels are in L2. */

@@ -40,8 +40,10 @@ typedef struct {
 
 FD_INLINE mask_row mask_at(const fd_attention_args *g, long b, long h, long t, long j0) {
     long offset = b * g->m_b + h * g->m_h + t * g->m_t + j0 * g->m_s;
-    return (mask_row){.kind = g->mask_kind, .attend = (const uint8_t *)g->mask + offset,
-                      .add = (const float *)g->mask + offset, .stride = g->m_s};
+    return (mask_row){.kind = g->mask_kind,
+                      .attend = (const uint8_t *)g->mask + offset,
+                      .add = (const float *)g->mask + offset,
+                      .stride = g->m_s};
 }
 
 /* x plus the mask of keys c .. c + VL - 1 (only `lanes` of them exist), -inf where the row does not attend */
@@ -146,8 +148,8 @@ static void weighted_sums(const float *w, long ldw, long rows, long keys, long d
 }
 
 /* c[j] (+)= sum_i w[i][j] b[i], j < keys, i < rows */
-static void weighted_sums_transposed(const float *w, long ldw, long rows, long keys, long diagonal, rows_of b, long N,
-                                     float *c, long c_row, int accumulate) {
+static void weighted_sums_transposed(const float *w, long ldw, long rows, long keys, long diagonal, rows_of b, long N, float *c,
+                                     long c_row, int accumulate) {
     const float *ap[FD_MR_MAX];
     float *cp[FD_MR_MAX];
     for (long n = 0; n < N; n += FD_NR) {

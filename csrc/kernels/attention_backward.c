@@ -15,9 +15,9 @@
 typedef struct {
     const fd_attention_backward_args *a;
     long key_block, key_blocks, lds, row_block;
-    long heads;  /* of a chunk */
-    long sets;   /* sets of key blocks that a head is split into; set i has blocks i, i + sets, ... */
-    float *dq;   /* (heads, sets, T, D) if sets > 1 */
+    long heads; /* of a chunk */
+    long sets;  /* sets of key blocks that a head is split into; set i has blocks i, i + sets, ... */
+    float *dq;  /* (heads, sets, T, D) if sets > 1 */
     int failed;
 } plan;
 
@@ -73,7 +73,8 @@ static head get_head(const plan *p, long index, long set, const layout *o, float
     const fd_attention_backward_args *a = p->a;
     const fd_attention_args *f = &a->f;
     const long b = index / f->H, h = index % f->H;
-    head hd = {.b = b, .h = h,
+    head hd = {.b = b,
+               .h = h,
                .q = f->q + b * f->q_b + h * f->q_h,
                .k = f->k + b * f->k_b + h * f->k_h,
                .v = f->v + b * f->v_b + h * f->v_h,
@@ -101,7 +102,8 @@ static head get_head(const plan *p, long index, long set, const layout *o, float
 
 /* A row of scores and dp becomes the weights with dropout applied and ds. The row attends at most to its first n of `width`
  * keys (whole vectors); both are 0 for the others. */
-static void differentiate(const fd_attention_args *f, const head *hd, long t, long j0, long n, long width, float *s, float *dp) {
+static void differentiate(const fd_attention_args *f, const head *hd, long t, long j0, long n, long width, float *s,
+                          float *dp) {
     const vf factor = vset1(f->scale * LOG2E), scale = vset1(f->scale), lse = vset1(hd->lse[t]), delta = vset1(hd->delta[t]);
     const mask_row mask = mask_at(f, hd->b, hd->h, t, j0);
     uint32_t numbers[FD_PHILOX_GROUP];
@@ -116,8 +118,8 @@ static void differentiate(const fd_attention_args *f, const head *hd, long t, lo
         }
         if (f->dropout) {
             if (c % FD_PHILOX_GROUP == 0)
-                fd_philox_group(numbers, (uint32_t)((j0 + c) / FD_PHILOX_GROUP), (uint32_t)t,
-                                (uint32_t)(hd->b * f->H + hd->h), 0, f->seed);
+                fd_philox_group(numbers, (uint32_t)((j0 + c) / FD_PHILOX_GROUP), (uint32_t)t, (uint32_t)(hd->b * f->H + hd->h),
+                                0, f->seed);
             const vi keep = vkeep(numbers + c % FD_PHILOX_GROUP, f->drop_below);
             kept = vselect(keep, p * f->keep_scale, vzero());
             d = vselect(keep, d * f->keep_scale, vzero());
@@ -224,8 +226,7 @@ int FN(fd_attention_backward_f32)(const fd_attention_backward_args *a) {
     p.lds = FD_MIN(p.key_block, padded(f->S));
     p.row_block = FD_MIN(ROW_BLOCK, f->T);
     const double work = (double)f->T * (double)f->S * (double)(3 * f->D + 2 * f->DV) * (f->causal ? 0.5 : 1.0);
-    if (heads < MANY_HEADS)
-        p.sets = FD_MAX(1, FD_MIN(p.key_blocks, (MANY_HEADS + heads - 1) / heads));
+    if (heads < MANY_HEADS) p.sets = FD_MAX(1, FD_MIN(p.key_blocks, (MANY_HEADS + heads - 1) / heads));
     if (p.sets == 1) p.heads = FD_MAX(1, FD_MIN(heads, (long)(CHUNK_WORK / FD_MAX(work, 1.0))));
     if (p.sets > 1) {
         p.dq = fd_pool_get((size_t)heads * (size_t)p.sets * (size_t)f->T * (size_t)f->D * sizeof(float));

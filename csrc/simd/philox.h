@@ -46,7 +46,7 @@ FD_INLINE void fd_philox_group(uint32_t *numbers, uint32_t group, uint32_t c1, u
     for (int first = 0; first < 16; first += VL) {
         vu w0 = (vu)viota() + (16 * group + (uint32_t)first), w1 = zero + c1, w2 = zero + c2, w3 = zero + c3;
         uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-        FD_UNROLL for (int round = 0; round < FD_PHILOX_ROUNDS; round++) {
+    FD_UNROLL for (int round = 0; round < FD_PHILOX_ROUNDS; round++) {
             vu low0, high0, low1, high1;
             vmul_wide(w0, 0xd2511f53u, &low0, &high0);
             vmul_wide(w2, 0xcd9e8d57u, &low1, &high1);

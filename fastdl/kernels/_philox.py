@@ -1,7 +1,7 @@
 """Philox4x32-7: random numbers that are a function of (seed, position), so that no mask is ever stored.
 
-One call turns a 128-bit counter and a 64-bit key into four independent 32-bit words. Numbers come in groups of 64: number r
-of a group is word r // 16 of counter 16 * group + r % 16, so that a vector of 4, 8 or 16 counters yields whole
+One call turns a 128-bit counter and a 64-bit key into four independent 32-bit words. Numbers come in groups of 64:
+number r of a group is word r // 16 of counter 16 * group + r % 16, so that a vector of 4, 8 or 16 counters yields whole
 vectors of neighbouring numbers. The counter's upper words name the sequence. csrc/simd/philox.h computes the same bits.
 
 Ref  Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.

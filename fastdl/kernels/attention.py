@@ -10,8 +10,8 @@ Shapes    q (B, H, T, D), k (B, H, S, D), v (B, H, S, DV): float32 or float64, a
           dropout_p in [0, 1]; seed: unsigned 64 bits.
           Result out (B, H, T, DV) in memory (B, T, H, DV), so that merging the heads is a view; lse (B, H, T).
 Backward  with dp[t, j] = z[t, j] sum_d dout[t, d] v[j, d], delta[t] = sum_d dout[t, d] out[t, d], ds = p (dp - delta):
-          dq = scale ds k, dk = scale ds^T q, dv = (z p)^T dout, each in the same memory order as out. p is computed again from lse.
-          ds is also the gradient of an additive mask; ops/attention.py composes it of other functions where it is asked for.
+          dq = scale ds k, dk = scale ds^T q, dv = (z p)^T dout, each in the memory order of out; p is computed again
+          from lse. ds is also the gradient of an additive mask: where that is asked for, ops/attention.py composes it.
 Cost      2 B H T S (D + DV) FLOPs forward, 2 B H T S (3 D + 2 DV) backward, half of both if causal (T = S).
           4 B H (T (D + DV) + S (D + DV)) bytes forward in float32, about 2.5 times that backward.
 Errors    ValueError for shapes that do not fit, TypeError for other or unequal dtypes.
@@ -71,13 +71,16 @@ def _check(q, k, v, mask, scale, dropout_p, seed):
     dtype = same_float_dtype("attention", q=q, k=k, v=v)
     if q.shape[:2] != k.shape[:2] or k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3]:
         raise ValueError(
-            f"attention: q {q.shape}, k {k.shape} and v {v.shape} do not fit: they must be (B, H, T, D), (B, H, S, D), (B, H, S, DV)"
+            f"attention: q {q.shape}, k {k.shape} and v {v.shape} do not fit: they must be (B, H, T, D), (B, H, S, D) "
+            "and (B, H, S, DV)"
         )
     check_dropout("attention", dropout_p, seed)
     if mask is not None:
         if mask.dtype != np.bool_:
             if mask.dtype.kind in "iu":
-                raise TypeError(f"attention: mask has dtype {mask.dtype}; it must be bool (True: attend) or {dtype} (added)")
+                raise TypeError(
+                    f"attention: mask has dtype {mask.dtype}; it must be bool (True: attend) or {dtype} (added)"
+                )
             same_float_dtype("attention", q=q, mask=mask)
         shape = (*q.shape[:3], k.shape[2])
         try:

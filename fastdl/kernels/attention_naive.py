@@ -1,6 +1,7 @@
 """Attention in plain loops.
 
-Idea: one row of scores at a time, its softmax, the weighted mean of the values. It is the specification: nothing here is clever.
+Idea: one row of scores at a time, its softmax, the weighted mean of the values. It is the specification: nothing here
+is clever.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Attention compiled by Numba.
 
-Idea: one row of scores at a time, as long as S, with the inner loops along keys (K transposed) or along head width, so that LLVM
-vectorises them; the weights never leave that row. Beats NumPy by not storing T x S arrays and by skipping what lies behind
-the diagonal; no register tiles, so K and V stream through the cache once for every row.
+Idea: one row of scores at a time, as long as S, with the inner loops along keys (K transposed) or along head width, so
+that LLVM vectorises them; the weights never leave that row. Beats NumPy by not storing T x S arrays and by skipping what
+lies behind the diagonal; no register tiles, so K and V stream through the cache once for every row.
 """
 
 from functools import cache
@@ -144,7 +144,7 @@ def backward(dout, q, k, v, out, lse, mask, causal, scale, dropout_p, seed, dq, 
 
 
 def _parameters(q, mask, causal, scale, dropout_p, seed):
-    """The two kinds of mask as (B, H, T, S, or 0 where there is none), then the numbers, in the order of the signature."""
+    """The two kinds of mask as (B, H, T, S, or 0 where there is none), then the numbers in the signature's order."""
     none = np.broadcast_to(np.empty(0, q.dtype), (*q.shape[:3], 0))
     attend, add = none.astype(np.bool_), none
     if mask is not None and mask.dtype == np.bool_:

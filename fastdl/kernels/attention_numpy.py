@@ -1,7 +1,7 @@
 """Attention by NumPy: scores of many rows at once through its BLAS.
 
-Idea: two batched products and a softmax between them, over as many rows as keep the scores within BUDGET bytes, so that memory
-stays bounded for long sequences. Beats loops by BLAS; costs about eight passes over the scores.
+Idea: two batched products and a softmax between them, over as many rows as keep the scores within BUDGET bytes, so that
+memory stays bounded for long sequences. Beats loops by BLAS; costs about eight passes over the scores.
 """
 
 import numpy as np

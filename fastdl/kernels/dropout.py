@@ -1,7 +1,7 @@
 """Dropout: zeroes elements at random and scales the others up; the mask is a function of (seed, offset, position).
 
-Maths     out[i] = x[i] / (1 - p) where number i of the sequence (seed, offset) is at least p * 2^32, else 0; p = 1: all 0
-Shapes    x any shape, float32 or float64; i counts in C order. p in [0, 1]; seed and offset unsigned 64 bits.
+Maths     out[i] = x[i] / (1 - p) where number i of the sequence (seed, offset) is at least p * 2^32, else 0
+Shapes    x any shape, float32 or float64; i counts in C order. p in [0, 1] (1: all 0); seed and offset unsigned 64 bits.
           Result of x's shape, C-contiguous.
 Backward  dx is the same function of dout with the same p, seed and offset: no mask is stored.
 Cost      1 FLOP and 8 bytes an element in float32, and about 100 integer operations per 64 elements and lane.

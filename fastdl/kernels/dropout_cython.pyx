@@ -1,6 +1,6 @@
 """Dropout in C: vectors of Philox counters, one read and one write of memory (csrc/kernels/dropout.c).
 
-Idea: 64 numbers at a time stay in registers and L1; nothing but x is read. Beats NumPy by some hundred passes over memory.
+Idea: 64 numbers at a time stay in registers and L1; nothing but x is read. Beats NumPy by some hundred passes.
 """
 
 import numpy as np

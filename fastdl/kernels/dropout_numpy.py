@@ -1,7 +1,7 @@
 """Dropout by NumPy.
 
-Idea: the numbers of BLOCK elements at once in 64-bit integers. Beats the loop by whole-array arithmetic; costs some hundred passes
-over each block, which stays in cache.
+Idea: the numbers of BLOCK elements at once in 64-bit integers. Beats the loop by whole-array arithmetic; costs some
+hundred passes over each block, which stays in cache.
 """
 
 import numpy as np
