@@ -66,7 +66,12 @@ class EarlyStopping(Callback):
     def __init__(self, monitor="val_loss", patience=5, min_delta=0.0, mode="min"):
         if mode not in ("min", "max"):
             raise ValueError(f"EarlyStopping: mode must be 'min' or 'max'; got {mode!r}")
-        self.monitor, self.patience, self.min_delta, self.sign = monitor, patience, min_delta, 1 if mode == "min" else -1
+        self.monitor, self.patience, self.min_delta, self.sign = (
+            monitor,
+            patience,
+            min_delta,
+            1 if mode == "min" else -1,
+        )
         self.best, self.waited = math.inf, 0
 
     def on_epoch_end(self, trainer, record):
@@ -151,7 +156,8 @@ class Trainer:
             self.out.mkdir(parents=True, exist_ok=True)
         elif resume:
             raise ValueError("Trainer.fit: resume needs a folder; pass out= to Trainer")
-        self._start(train, resume)
+        self._loaders = {"train": train, "val": val}
+        self._start(resume)
         for callback in self.callbacks:
             callback.on_fit_start(self)
         progress = Progress(self.progress, epochs)
@@ -160,11 +166,11 @@ class Trainer:
                 while self.epoch < epochs and not self.stop:
                     self._train_epoch(train, progress)
                     self._finish_epoch(val, progress)
-                    self._leave_if_asked(train)
+                    self._leave_if_asked()
             finally:
                 progress.end_epoch()
             if self.out is not None:
-                self._save(train)
+                self._save()
                 if can_plot() and self.history.records:
                     plot(self.history.records, self.out / "history.png")
         for callback in self.callbacks:
@@ -216,8 +222,8 @@ class Trainer:
             progress.step(value)
             for callback in self.callbacks:
                 callback.on_step(self, value)
-            self._save_if_due(train)
-            self._leave_if_asked(train)
+            self._save_if_due()
+            self._leave_if_asked()
 
     def _finish_epoch(self, val, progress):
         if self._samples == 0:
@@ -253,28 +259,29 @@ class Trainer:
     def _folder(self):
         return self.out / "checkpoints"
 
-    def _start(self, train, resume):
+    def _start(self, resume):
         self.epoch = self.step = 0
         self.stop = False
         self._sums, self._samples, self._seconds = {}, 0, 0.0
         self._saved = (0, time.monotonic())  # step and time of the last checkpoint
         found = load_latest(self._folder) if resume else None
         if found is not None:
-            self._load(found, train)
+            self._load(found)
         elif self.out is not None and checkpoints(self._folder):
             aside = self.out / "checkpoints.old"
             shutil.rmtree(aside, ignore_errors=True)
             os.rename(self._folder, aside)
         self.history.start(found["state"]["records"] if found else 0)
 
-    def _load(self, found, train):
+    def _load(self, found):
         state = found["state"]
         self.model.load_state_dict(found["model"])
         self.optimizer.load_state_dict(found["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        if hasattr(train, "load_state_dict"):
-            train.load_state_dict(state["loader"])
+        for name, loader in self._loaders.items():
+            if hasattr(loader, "load_state_dict") and state["loaders"][name] is not None:
+                loader.load_state_dict(state["loaders"][name])
         if len(state["callbacks"]) != len(self.callbacks):
             raise ValueError(
                 f"Trainer: the checkpoint has {len(state['callbacks'])} callbacks, this run {len(self.callbacks)}; "
@@ -288,7 +295,7 @@ class Trainer:
         self._saved = (self.step, time.monotonic())
         log.info("resumed at step %d, epoch %d", self.step, self.epoch + 1)
 
-    def _save(self, train):
+    def _save(self):
         for name, t in self.model.state_dict().items():
             if t.dtype.kind == "f" and not np.isfinite(t.array).all():
                 raise TrainingError(self._broken(f"{name} is not finite"))
@@ -299,7 +306,10 @@ class Trainer:
             "samples": self._samples,
             "seconds": self._seconds,
             "records": len(self.history.records),
-            "loader": train.state_dict() if hasattr(train, "state_dict") else None,
+            "loaders": {
+                name: loader.state_dict() if hasattr(loader, "state_dict") else None
+                for name, loader in self._loaders.items()
+            },
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "rng": random.get_rng_state(),
             "callbacks": [callback.state_dict() for callback in self.callbacks],
@@ -309,14 +319,14 @@ class Trainer:
         )
         self._saved = (self.step, time.monotonic())
 
-    def _save_if_due(self, train):
+    def _save_if_due(self):
         if self.out is None:
             return
         step, moment = self._saved
         by_steps = self.checkpoint_steps is not None and self.step - step >= self.checkpoint_steps
         by_time = self.checkpoint_seconds is not None and time.monotonic() - moment >= self.checkpoint_seconds
         if by_steps or by_time:
-            self._save(train)
+            self._save()
 
     def _broken(self, what):
         """The message of an error that ends the run."""
@@ -350,10 +360,10 @@ class Trainer:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _leave_if_asked(self, train):
+    def _leave_if_asked(self):
         if self._signal is None:
             return
-        self._save(train)
+        self._save()
         message = f"interrupted at step {self.step}; saved in {self._folder}; go on with resume=True"
         if self.progress:
             print(message, file=sys.stderr)

@@ -1,1 +1,30 @@
 """F.conv2d, F.relu, F.cross_entropy, ...: the functions of fastdl.ops under torch.nn.functional's names; no code."""
+
+# ruff: noqa: F401
+from fastdl.ops.activation import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from fastdl.ops.index import one_hot
+from fastdl.ops.matmul import linear
+from fastdl.ops.shape import pad
+from fastdl.ops.unary import sigmoid, tanh
