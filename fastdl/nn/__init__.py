@@ -101,3 +101,4 @@ from fastdl.nn.reshape import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from fastdl.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell

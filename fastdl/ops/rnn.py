@@ -33,7 +33,11 @@ def _recorded_gradient(steps, inputs, needed, grads):
     pairs = [(y, dy) for y, dy in zip(steps(*inputs), grads, strict=True) if dy is not None]
     wanted = [i for i, need in enumerate(needed[: len(inputs)]) if need]
     found = grad(
-        [y for y, _ in pairs], [inputs[i] for i in wanted], [dy for _, dy in pairs], create_graph=True, allow_unused=True
+        [y for y, _ in pairs],
+        [inputs[i] for i in wanted],
+        [dy for _, dy in pairs],
+        create_graph=True,
+        allow_unused=True,
     )
     result = [None] * len(needed)
     for i, d in zip(wanted, found, strict=True):
