@@ -66,7 +66,7 @@ class Torch(Side):
         torch.manual_seed(0)
 
     def tensor(self, array, grad=False):
-        t = self.lib.from_numpy(np.ascontiguousarray(array))
+        t = self.lib.from_numpy(np.array(array, order="C"))
         if t.ndim == 4 and self.option == "channels_last":
             t = t.contiguous(memory_format=self.lib.channels_last)
         return t.requires_grad_(grad)
