@@ -48,6 +48,16 @@ def numbers(first_group, groups, c1, c2, c3, seed):
     return words.astype(np.uint32).reshape(*words.shape[:-3], groups * GROUP)  # (..., groups, 4, 16) in order
 
 
+def attention_factors(B, H, rows, S, p, seed, dtype):
+    """What dropout multiplies the weights of attention with, 0 or 1 / (1 - p): (B, H, rows, S) for a slice of rows."""
+    if p == 1:
+        return np.zeros((B, H, rows.stop - rows.start, S), dtype)
+    head = np.arange(B * H, dtype=np.uint64).reshape(B, H, 1, 1)
+    t = np.arange(rows.start, rows.stop, dtype=np.uint64)[:, None]
+    n = numbers(0, -(-S // GROUP), t, head, 0, seed)[..., :S]
+    return (n >= drop_threshold(p)) * np.dtype(dtype).type(keep_scale(p))
+
+
 def drop_threshold(p):
     """Numbers below it are dropped."""
     return min(round(p * 2**32), MASK32)

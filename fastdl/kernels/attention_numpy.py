@@ -6,7 +6,7 @@ memory stays bounded for long sequences. Beats loops by BLAS; costs about eight 
 
 import numpy as np
 
-from fastdl.kernels._philox import GROUP, drop_threshold, keep_scale, numbers
+from fastdl.kernels._philox import attention_factors
 
 BUDGET = 32 << 20  # bytes of one array of scores
 
@@ -22,7 +22,7 @@ def forward(q, k, v, mask, causal, scale, dropout_p, seed, out, lse):
             lse[:, :, rows] = (m + np.log(total))[..., 0]
         p /= np.where(nothing, 1, total)
         if dropout_p:
-            p *= _factors(q, k, dropout_p, seed, rows)
+            p *= attention_factors(*q.shape[:2], rows, k.shape[2], dropout_p, seed, q.dtype)
         out[:, :, rows] = p @ v
 
 
@@ -36,7 +36,7 @@ def backward(dout, q, k, v, out, lse, mask, causal, scale, dropout_p, seed, dq, 
         dp = dout[:, :, rows] @ v.swapaxes(2, 3)
         kept = p
         if dropout_p:
-            z = _factors(q, k, dropout_p, seed, rows)
+            z = attention_factors(*q.shape[:2], rows, k.shape[2], dropout_p, seed, q.dtype)
             dp *= z
             kept = z * p
         dv += kept.swapaxes(2, 3) @ dout[:, :, rows]
@@ -65,15 +65,3 @@ def _scores(q, k, mask, causal, scale, rows):
         t = np.arange(rows.start, rows.stop)[:, None]
         np.copyto(s, -np.inf, where=np.arange(k.shape[2]) > t)
     return s
-
-
-def _factors(q, k, dropout_p, seed, rows):
-    """0 where dropout takes a weight, else 1 / (1 - p); (B, H, rows, S)."""
-    B, H, _, _ = q.shape
-    S = k.shape[2]
-    if dropout_p == 1:
-        return np.zeros((), q.dtype)
-    head = np.arange(B * H, dtype=np.uint64).reshape(B, H, 1, 1)
-    t = np.arange(rows.start, rows.stop, dtype=np.uint64)[:, None]
-    n = numbers(0, -(-S // GROUP), t, head, 0, seed)[..., :S]
-    return (n >= drop_threshold(dropout_p)) * q.dtype.type(keep_scale(dropout_p))
