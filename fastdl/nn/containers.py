@@ -78,8 +78,9 @@ class Sequential(_Indexed):
             self.extend(modules)
 
     def forward(self, x):
-        for module in self._members():
-            x = module(x)
+        members = self.__dict__
+        for name in self._kinds:  # a Sequential registers nothing but modules
+            x = members[name](x)
         return x
 
     def __getitem__(self, index):

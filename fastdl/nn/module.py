@@ -260,7 +260,7 @@ class Module:
         """The parameter at a path such as "features.3.weight"."""
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
-        if module._kinds.get(name) != "parameter":
+        if module._kinds.get(name) != "parameter" or module.__dict__[name] is None:
             raise AttributeError(f"{type(self).__name__} has no parameter {target!r}")
         return module.__dict__[name]
 
@@ -470,13 +470,18 @@ def _run(hooks, module, grads, *more):
     return grads
 
 
+def _copies(xs):
+    """Tensors of their own over the same memory: one, or a tuple of several."""
+    return Tensor(xs[0].array) if len(xs) == 1 else tuple(Tensor(x.array) for x in xs)
+
+
 class _Inputs(Function):
     """The identity at the entrance of a module: its backward is the last of the module, and runs the hooks."""
 
     @staticmethod
     def forward(ctx, watch, where, total, *xs):
         ctx.watch, ctx.where, ctx.total = watch, where, total
-        return tuple(Tensor(x.array) for x in xs)
+        return _copies(xs)
 
     @staticmethod
     def backward(ctx, *grads):
@@ -490,7 +495,7 @@ class _Outputs(Function):
     @staticmethod
     def forward(ctx, watch, where, total, *xs):
         ctx.watch, ctx.where, ctx.total = watch, where, total
-        return tuple(Tensor(x.array) for x in xs)
+        return _copies(xs)
 
     @staticmethod
     def backward(ctx, *grads):

@@ -21,9 +21,6 @@ class Parameter(Tensor):
         Tensor.__init__(self, np.empty(0, np.float32) if data is None else _array(data))
         self.requires_grad = requires_grad
 
-    def __repr__(self):
-        return "Parameter containing:\n" + super().__repr__()
-
 
 class Buffer(Tensor):
     """A tensor that belongs to the state of a Module but is not trained (running means, masks)."""
