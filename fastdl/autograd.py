@@ -674,13 +674,17 @@ def _pack(ctx):
         ctx._saved = tuple(saved)
 
 
+def _second_time(ctx):
+    return RuntimeError(
+        f"trying to backward through the graph a second time ({ctx.name()}, called at "
+        f"{_place(ctx._code, ctx._lasti)}): its saved tensors have been freed; "
+        "hint: pass retain_graph=True to the first backward()"
+    )
+
+
 def _unpack(ctx):
     if ctx._freed:
-        raise RuntimeError(
-            f"trying to backward through the graph a second time ({ctx.name()}, called at "
-            f"{_place(ctx._code, ctx._lasti)}): its saved tensors have been freed; "
-            "hint: pass retain_graph=True to the first backward()"
-        )
+        raise _second_time(ctx)
     saved = ctx._saved
     if saved is None:
         return ()
@@ -713,21 +717,25 @@ def once_differentiable(function):
     def backward(ctx, *grads):
         with no_grad():
             result = function(ctx, *grads)
-        tracked = [g for g in grads if isinstance(g, TensorBase) and g._tracked]
-        if not tracked or not is_grad_enabled():
+        if not is_grad_enabled():
             return result
         results = result if type(result) is tuple else (result,)
-        results = tuple(None if r is None else _Once.apply(r, ctx.name(), *tracked) for r in results)
-        return results if type(result) is tuple else results[0]
+        return tuple([None if r is None else _Once.guard(r, ctx.name()) for r in results])
 
     return backward
 
 
 class _Once(Function):
+    """The history of a gradient that cannot be differentiated."""
+
     @staticmethod
-    def forward(ctx, value, name, *tracked):
-        ctx.of = name
-        return Tensor(value.array)
+    def guard(value, name):
+        node = _Once()
+        node._edges, node._seq, node._outputs, node._meta = (), _next_seq(), 1, value.array.shape
+        node.of = name
+        out = Tensor(value.array)
+        out.grad_fn, out._tracked = node, True
+        return out
 
     @staticmethod
     def backward(ctx, dy):
@@ -978,6 +986,8 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
             if True not in node._inputs_needed:
                 node._inputs_needed = None
                 continue
+        if node._freed:
+            raise _second_time(node)
         try:
             if node._outputs == 1:
                 grads = type(node).backward(node, grads)
@@ -996,10 +1006,8 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
         if type(grads) is not tuple:
             grads = (grads,)
         count = len(edges)
-        if len(grads) != count and (len(grads) < count or grads[count:] != (None,) * (len(grads) - count)):
-            raise RuntimeError(
-                f"{type(node).__name__}.backward returned {len(grads)} gradients, but forward has {count} arguments"
-            )
+        if len(grads) != count:
+            _check_count(node, grads, count)
         if not keep:
             _free(node)
         node = None
@@ -1008,6 +1016,13 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
                 if not isinstance(grads[i], TensorBase):
                     raise TypeError(f"backward must return Tensors or None, not {type(grads[i]).__name__}")
                 _deliver(edges[i], grads[i], pending, leaves, heap, create, needed)
+
+
+def _check_count(node, grads, count):
+    if len(grads) < count or any(g is not None for g in grads[count:]):
+        raise RuntimeError(
+            f"{type(node).__name__}.backward returned {len(grads)} gradients, but forward has {count} arguments"
+        )
 
 
 def _free(node):

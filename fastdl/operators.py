@@ -1,5 +1,7 @@
 """The one table that binds functions of fastdl/ops to Tensor: operators, methods and properties."""
 
+import numpy as np
+
 from fastdl.autograd import Tensor
 from fastdl.ops import activation, convert, creation, elementwise, index, inplace, linalg, random, reduce, shape, unary
 
@@ -9,7 +11,7 @@ OPERATORS = {
     "floordiv": elementwise.floor_divide, "rfloordiv": elementwise.rfloordiv,
     "mod": elementwise.remainder, "rmod": elementwise.rmod, "pow": elementwise.pow, "rpow": elementwise.rpow,
     "matmul": linalg.matmul, "rmatmul": linalg.rmatmul, "neg": unary.neg, "abs": unary.abs,
-    "eq": elementwise.eq, "ne": elementwise.ne, "lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt,
+    "lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt,
     "ge": elementwise.ge, "invert": elementwise.bitwise_not,
     "and": elementwise.bitwise_and, "rand": elementwise.bitwise_and,
     "or": elementwise.bitwise_or, "ror": elementwise.bitwise_or,
@@ -66,14 +68,25 @@ IN_PLACE = """pow clamp floor_divide remainder fmod lerp addcmul addcdiv neg abs
     index_fill tril triu logical_not bitwise_and bitwise_or bitwise_xor cumsum nan_to_num addmm baddbmm""".split()
 
 
-def where_method(condition_first, condition, other):
+def equals(self, other):
+    """x == other; with something that is no number, Python compares identities."""
+    return elementwise.eq(self, other) if isinstance(other, COMPARABLE) else NotImplemented
+
+
+def differs(self, other):
+    """x != other; with something that is no number, Python compares identities."""
+    return elementwise.ne(self, other) if isinstance(other, COMPARABLE) else NotImplemented
+
+
+def where(self, condition, other):
     """x.where(condition, other): x where the condition holds, else other."""
-    return elementwise.where(condition, condition_first, other)
+    return elementwise.where(condition, self, other)
+
+
+COMPARABLE = (Tensor, int, float, np.generic, np.ndarray)
 
 
 def _bind():
-    import numpy as np
-
     for name, function in OPERATORS.items():
         setattr(Tensor, f"__{name}__", function)
     for module, names in METHODS.items():
@@ -93,7 +106,8 @@ def _bind():
                            "ior": "bitwise_or_", "ixor": "bitwise_xor_"}.items():  # fmt: skip
         setattr(Tensor, f"__{operator}__", getattr(Tensor, name))
     Tensor.clip_ = Tensor.clamp_
-    Tensor.where = where_method
+    Tensor.where = where
+    Tensor.__eq__, Tensor.__ne__ = equals, differs
 
 
 _bind()

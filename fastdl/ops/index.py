@@ -49,8 +49,12 @@ def _to_index(index):
 class GetItem(Function):
     @staticmethod
     def forward(ctx, x, index, basic):
-        ctx.shape, ctx.index, ctx.basic = x.array.shape, index, basic
-        return Tensor(x.array[index])
+        a = x.array
+        ctx.shape, ctx.index, ctx.basic = a.shape, index, basic
+        y = a[index]
+        if basic and type(y) is not np.ndarray:  # NumPy hands out a number where all axes are indexed: ask for the view
+            y = a[(*index, ...) if type(index) is tuple else (index, ...)]
+        return Tensor(y)
 
     @staticmethod
     def backward(ctx, dy):
