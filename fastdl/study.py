@@ -58,14 +58,14 @@ class Ladder:
 
 
 def cost(case: Case, arrays: dict) -> float:
-    """FLOPs of a case, by the contract's own formula."""
+    """FLOPs of a case, by the contract's own formula: `<entry>_cost`, or `<kernel>_cost` for all entries."""
     module = importlib.import_module(f"fastdl.kernels.{case.kernel}")
     function = getattr(module, f"{case.entry}_cost", None) or getattr(module, f"{case.kernel}_cost")
-    given = {**arrays, **case.params}
+    given = {**arrays, **case.params, "backward": "_backward" in case.entry}
     takes = inspect.signature(function).parameters
-    if "entry" in takes:
-        given["entry"] = case.entry
-    return float(function(**{k: v for k, v in given.items() if k in takes})[0])
+    if all(p.kind is not p.VAR_KEYWORD for p in takes.values()):
+        given = {name: value for name, value in given.items() if name in takes}
+    return float(function(**given)[0])
 
 
 def code_lines(path: Path) -> int:

@@ -11,9 +11,11 @@ An array is a shape (standard normal numbers), an array, a function of a numpy G
 """
 
 import importlib.util
+import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -70,16 +72,17 @@ class Case:
 
 
 def cases(kernel: str) -> list[Case]:
-    """The case list of a kernel: installed as fastdl._cases, in a checkout tests/cases."""
-    if importlib.util.find_spec("fastdl._cases"):
+    """The case list of a kernel: installed as fastdl._cases, in a checkout the folder tests/cases."""
+    if "fastdl._cases" not in sys.modules and importlib.util.find_spec("fastdl._cases") is None:
+        package = ModuleType("fastdl._cases")
+        package.__path__ = [str(Path(__file__).parents[1] / "tests" / "cases")]
+        sys.modules["fastdl._cases"] = package
+    try:
         return import_module(f"fastdl._cases.{kernel}").CASES
-    file = Path(__file__).parents[1] / "tests" / "cases" / f"{kernel}.py"
-    if not file.exists():
-        raise ValueError(f"{kernel} has no case list (looked for {file})")
-    spec = importlib.util.spec_from_file_location(f"fastdl._cases_{kernel}", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.CASES
+    except ModuleNotFoundError as error:
+        if error.name != f"fastdl._cases.{kernel}":
+            raise
+        raise ValueError(f"{kernel} has no case list (tests/cases/{kernel}.py)") from None
 
 
 # How the same numbers may lie in memory. Each function returns an array equal to x.

@@ -115,8 +115,9 @@ def _check(layer, x, H, W, index=None, index_shape=None, rows=None, cols=None):
     return same_float_dtype(layer, x=x)
 
 
-def pool2d_cost(x, rows, cols):
-    """(FLOPs, bytes) of one pass, either direction; a comparison counts as one."""
+def pool2d_cost(rows, cols, x=None, dy=None, ddx=None):
+    """(FLOPs, bytes) of one pass, either direction; a comparison counts as one. One of the arrays is given."""
+    x = next(a for a in (x, dy, ddx) if a is not None)
     N, C = x.shape[:2]
     out = N * C * rows.outputs * cols.outputs
     return out * rows.taps * cols.taps, x.itemsize * (N * C * rows.inputs * cols.inputs + out) + out

@@ -55,9 +55,12 @@ def _axes(size, outputs, mode, align_corners, factor):
     raise ValueError(f"resize: unknown mode {mode!r}; choose one of {', '.join(MODES)}")
 
 
-def resize_cost(x, size, mode="nearest", align_corners=False, factor=(None, None)):
-    """(FLOPs, bytes) of one forward or backward call."""
-    N, C, H, W = x.shape
+def resize_cost(x=None, size=None, mode="nearest", align_corners=False, factor=(None, None), dy=None):
+    """(FLOPs, bytes) of one forward call (x is given) or backward call (dy is)."""
+    given = dy if x is None else x
+    N, C, H, W = given.shape
     OH, OW = pair(size, "size", "resize", 1)
+    if x is None:
+        (H, W), (OH, OW) = (OH, OW), (H, W)
     taps = {"nearest": 1, "bilinear": 2, "bicubic": 4}[mode]
-    return 2 * N * C * taps * OH * (W + OW), x.itemsize * N * C * (H * W + OH * OW)
+    return 2 * N * C * taps * OH * (W + OW), given.itemsize * N * C * (H * W + OH * OW)

@@ -1,5 +1,5 @@
 """Cases of rnn."""
 
-from cases._recurrent import layer_cases
+from ._recurrent import layer_cases
 
 CASES = layer_cases("rnn", gates=1) + layer_cases("rnn", gates=1, act="relu")
