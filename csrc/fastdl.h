@@ -16,6 +16,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/activation.h"
 #include "args/attention.h"
 #include "args/axis.h"
+#include "args/conv2d.h"
 #include "args/dropout.h"
 #include "args/matmul.h"
 #include "args/norm.h"
@@ -52,7 +53,11 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(softmax_cross_entropy) \
     X(attention)             \
     X(attention_backward)    \
-    X(dropout)
+    X(dropout)               \
+    X(conv2d)                \
+    X(conv2d_backward_x)     \
+    X(conv2d_backward_w)     \
+    X(channel_sum)
 
 typedef struct {
     const char *isa;

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastdl import kernels
-from fastdl.kernels.conv2d import conv2d_backward_w, conv2d_backward_x, conv2d_cost, conv2d_forward
+from fastdl.kernels.conv2d import conv2d_backward_w, conv2d_backward_x, conv2d_forward, conv2d_forward_cost
 
 X = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)  # 1 2 3 / 4 5 6 / 7 8 9
 W = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
@@ -45,7 +45,10 @@ def test_result_is_channels_last():
 
 
 def test_cost():
-    assert conv2d_cost((8, 64, 56, 56), (64, 64, 3, 3), padding=1)[0] == 2 * 8 * 64 * 64 * 9 * 56 * 56
+    assert (
+        conv2d_forward_cost(np.ones((8, 64, 56, 56)), np.ones((64, 64, 3, 3)), padding=1)[0]
+        == 2 * 8 * 64 * 64 * 9 * 56 * 56
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@
         for (long tap = 0; tap < t->taps; tap++, a += MROWS) {                                                          \
             const float *row[MROWS];                                                                                    \
             FD_UNROLL for (int i = 0; i < MROWS; i++) row[i] = a[i];                                                    \
+            if (t->bs) b = t->bs[tap];                                                                                  \
             long k = 0; /* as may be anything, 0 and negative included */                                               \
             for (const float *end = b + kn; b != end; b += ldb, k += as) {                                              \
                 vf bv[NVEC];                                                                                            \

@@ -5,6 +5,7 @@
  *
  *   a[tap * mr + i]  row i of A under this tap; element k lies at a[..][k * as]  (as = 1: a row; as = lda: a column)
  *   b                NR floats per k step, `ldb` floats apart, running on through the taps (packed panel: ldb = NR)
+ *   bs[tap]          where B starts for this tap, if it does not run on
  *   c[i]             row i of C, contiguous; only the first n columns are stored
  *
  * NR = nv * VL. Rows a tile can have at most: fd_tile_rows(nv). 24 to 28 accumulators fill 32 registers, 12 fill 16.
@@ -30,6 +31,7 @@ typedef struct {
     long as, k, taps;
     const float *b;
     long ldb;
+    const float *const *bs; /* NULL: b runs on through the taps */
     float *const *c;
     long n;
     const float *bias;          /* NR readable floats added to every row, or NULL; ignored when accumulate */

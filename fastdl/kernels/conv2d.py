@@ -1,7 +1,7 @@
 """Two-dimensional convolution (cross-correlation, as usual in deep learning), with an optional bias and ReLU.
 
-Maths     y[n, o, i, j] = act(b[o] + sum_{c,u,v} w[o, c, u, v] x[n, g(o) C/G + c, i SH + u DH - top, j SW + v DW - left])
-          G groups, g(o) the group of o; x is 0 outside.  OH = (H + top + bottom - DH (KH - 1) - 1) // SH + 1, OW alike.
+Maths     y[n, o, i, j] = act(b[o] + sum_{c,u,v} w[o, c, u, v] x[n, g C/G + c, i SH + u DH - top, j SW + v DW - left])
+          G groups, g the group of o; x is 0 outside.  OH = (H + top + bottom - DH (KH - 1) - 1) // SH + 1, OW alike.
 Shapes    x (N, C, H, W), w (O, C/groups, KH, KW), b (O,) or None: float32 or float64. stride, dilation: one integer or
           (height, width); padding: one, (height, width) or (top, bottom, left, right). act: None or "relu".
           Result (N, O, OH, OW). 4-D results are channels-last in memory; dw has the layout of a plain array.
@@ -54,9 +54,23 @@ def conv2d_backward_w(dy, x, w_shape, stride=1, padding=0, dilation=1, groups=1,
     return (dw, db) if want_bias else dw
 
 
-def conv2d_cost(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1, itemsize=4):
-    """(FLOPs, bytes) of each of the three entry points, the bias left out."""
+def _cost(x_shape, w_shape, itemsize, stride, padding, dilation, groups):
     N, O, OH, OW = conv_geometry(x_shape, w_shape, stride, padding, dilation, groups).out_shape
     _, C, H, W = x_shape
     _, Cg, KH, KW = w_shape
     return 2 * N * O * OH * OW * Cg * KH * KW, itemsize * (N * C * H * W + O * Cg * KH * KW + N * O * OH * OW)
+
+
+def conv2d_forward_cost(x, w, stride=1, padding=0, dilation=1, groups=1):
+    """(FLOPs, bytes) of one call, the bias left out."""
+    return _cost(x.shape, w.shape, x.itemsize, stride, padding, dilation, groups)
+
+
+def conv2d_backward_x_cost(dy, w, x_shape, stride=1, padding=0, dilation=1, groups=1):
+    """(FLOPs, bytes) of one call."""
+    return _cost(tuple(x_shape), w.shape, dy.itemsize, stride, padding, dilation, groups)
+
+
+def conv2d_backward_w_cost(dy, x, w_shape, stride=1, padding=0, dilation=1, groups=1):
+    """(FLOPs, bytes) of one call, the bias left out."""
+    return _cost(x.shape, tuple(w_shape), dy.itemsize, stride, padding, dilation, groups)

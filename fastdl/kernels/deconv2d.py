@@ -4,8 +4,9 @@ Maths     y[n, o, i SH + u DH - top, j SW + v DW - left] += w[c, o, u, v] x[n, c
           o's group; then y = act(y + b[o]). What falls outside y is dropped.
           OH = (H - 1) SH - top - bottom + DH (KH - 1) + output_padding + 1, OW alike.
 Shapes    x (N, C, H, W), w (C, O/groups, KH, KW), b (O,) or None: float32 or float64. stride, output_padding, dilation:
-          one integer or (height, width); padding: one, (height, width) or (top, bottom, left, right). act: None or "relu".
-          Result (N, O, OH, OW). 4-D results are channels-last in memory; dw has the layout of a plain array.
+          one integer or (height, width); padding: one, (height, width) or (top, bottom, left, right).
+          act: None or "relu". Result (N, O, OH, OW).
+          4-D results are channels-last in memory; dw has the layout of a plain array.
 Backward  dx = conv2d(dy, w) with the same stride, padding, dilation and groups; dw = conv2d's weight gradient with the
           roles of x and dy exchanged; db[o] = sum of dy. The gradient of `act` is the caller's: pass dy * (y > 0).
 Cost      2 N C H W (O/groups) KH KW FLOPs for each of the three; every array once.
@@ -55,9 +56,23 @@ def deconv2d_backward_w(dy, x, w_shape, stride=1, padding=0, output_padding=0, g
     return (dw, db) if want_bias else dw
 
 
-def deconv2d_cost(x_shape, w_shape, stride=1, padding=0, output_padding=0, groups=1, dilation=1, itemsize=4):
-    """(FLOPs, bytes) of each of the three entry points, the bias left out."""
+def _cost(x_shape, w_shape, itemsize, stride, padding, output_padding, groups, dilation):
     N, O, OH, OW = deconv_geometry(x_shape, w_shape, stride, padding, output_padding, dilation, groups).out_shape
     _, C, H, W = x_shape
     _, Og, KH, KW = w_shape
     return 2 * N * C * H * W * Og * KH * KW, itemsize * (N * C * H * W + C * Og * KH * KW + N * O * OH * OW)
+
+
+def deconv2d_forward_cost(x, w, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """(FLOPs, bytes) of one call, the bias left out."""
+    return _cost(x.shape, w.shape, x.itemsize, stride, padding, output_padding, groups, dilation)
+
+
+def deconv2d_backward_x_cost(dy, w, x_shape, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """(FLOPs, bytes) of one call."""
+    return _cost(tuple(x_shape), w.shape, dy.itemsize, stride, padding, output_padding, groups, dilation)
+
+
+def deconv2d_backward_w_cost(dy, x, w_shape, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """(FLOPs, bytes) of one call, the bias left out."""
+    return _cost(x.shape, tuple(w_shape), dy.itemsize, stride, padding, output_padding, groups, dilation)

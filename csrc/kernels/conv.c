@@ -1,0 +1,293 @@
+/* Convolution: the three drivers. Each brings its problem into the form of conv.h, chooses an algorithm and goes through
+ * the groups. */
+#include "kernels/conv.h"
+#include "kernels/winograd.h"
+
+/* --- the choice -------------------------------------------------------------------------------------------------------- */
+typedef enum { DIRECT, PLANAR, DEPTHWISE, WINOGRAD } algorithm;
+typedef enum { FORWARD, DATA, WEIGHT } pass;
+
+/* Multiplications that Winograd saves must pay for the transform of the filters, which costs about 40 cycles a channel pair;
+ * the direct sum of a 4x4 tile costs 6 cycles more a pair. */
+#define WINOGRAD_TILES 12
+
+static algorithm choose(const fd_conv2d_args *g, const fd_conv *p, pass pass) {
+    if (g->groups == g->C && g->groups > 1) return DEPTHWISE;
+    const long C = g->C, O = g->O;
+    const long H = pass == DATA ? g->H : g->OH, W = pass == DATA ? g->W : g->OW;
+    const int unit = g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 && g->dilation_w == 1;
+    if (!g->exact && unit && g->KH == 3 && g->KW == 3 && g->groups == 1 && C >= 16 && O >= 16 && H >= 5 && W >= 5 &&
+        (pass != DATA || (g->top <= 2 && g->left <= 2)) && g->N * ((H + 3) / 4) * ((W + 3) / 4) >= WINOGRAD_TILES)
+        return WINOGRAD;
+    if (pass != WEIGHT && FN(fd_conv_planar_pays)(p)) return PLANAR;
+    return DIRECT;
+}
+
+/* --- the problem in the form of conv.h ----------------------------------------------------------------------------------- */
+/* A forward dimension: every result reads tap u at q * stride + u * dilation - padding of an input of `length`. */
+static long *forward_axis(fd_axis *a, long *memory, long size, long taps, long stride, long dilation, long padding) {
+    long *at = memory, *src = at + taps;
+    for (long u = 0; u < taps; u++) {
+        at[u] = u * dilation - padding;
+        src[u] = u;
+    }
+    *a = (fd_axis){.size = size, .first = 0, .step = stride, .taps = taps, .at = at, .src = src};
+    return src + taps;
+}
+
+/* Phase r of the data gradient: pixels first, first + stride, ... are met by the taps u with r + padding = u * dilation
+ * (mod stride), each by one result: number q + (r + padding - u * dilation) / stride. */
+static long *gradient_axis(fd_axis *a, long *memory, long r, long length, long taps, long stride, long dilation, long padding) {
+    long *at = memory, *src = at + taps, count = 0;
+    for (long u = taps - 1; u >= 0; u--) {
+        const long distance = r + padding - u * dilation;
+        if (distance % stride) continue;
+        at[count] = distance / stride;
+        src[count++] = u;
+    }
+    *a = (fd_axis){.size = (length - r + stride - 1) / stride, .first = r, .step = 1, .taps = count, .at = at, .src = src};
+    return src + taps;
+}
+
+static long *inside_table(fd_axis *a, long *memory, long length) {
+    long *low = memory, *high = memory + a->size;
+    for (long q = 0; q < a->size; q++) {
+        long t = 0;
+        while (t < a->taps && q * a->step + a->at[t] < 0) t++;
+        low[q] = t;
+        while (t < a->taps && q * a->step + a->at[t] < length) t++;
+        high[q] = t;
+    }
+    a->low = low;
+    a->high = high;
+    return high + a->size;
+}
+
+/* Fills *p for one group. Returns the memory behind it, to be given back to the pool, or NULL. */
+static void *set_up(const fd_conv2d_args *g, int gradient, fd_conv *p) {
+    const long nh = gradient ? FD_MIN(g->stride_h, g->H) : 1, nw = gradient ? FD_MIN(g->stride_w, g->W) : 1;
+    const long Cg = g->C / g->groups, Og = g->O / g->groups, T = g->KH * g->KW;
+    const size_t longs = (size_t)(2 * nh * g->KH + 2 * nw * g->KW + 2 * (gradient ? g->H + g->W : g->OH + g->OW));
+    const size_t axes = (size_t)(nh + nw) * sizeof(fd_axis), phases = (size_t)(nh * nw) * sizeof(fd_phase);
+    char *memory = fd_pool_get(axes + phases + longs * sizeof(long));
+    if (!memory) return NULL;
+    fd_axis *h = (fd_axis *)memory, *w = h + nh;
+    fd_phase *phase = (fd_phase *)(memory + axes);
+    long *rest = (long *)(memory + axes + phases);
+    for (long r = 0; r < nh; r++) {
+        rest = gradient ? gradient_axis(h + r, rest, r, g->H, g->KH, g->stride_h, g->dilation_h, g->top)
+                        : forward_axis(h + r, rest, g->OH, g->KH, g->stride_h, g->dilation_h, g->top);
+        rest = inside_table(h + r, rest, gradient ? g->OH : g->H);
+    }
+    for (long r = 0; r < nw; r++) {
+        rest = gradient ? gradient_axis(w + r, rest, r, g->W, g->KW, g->stride_w, g->dilation_w, g->left)
+                        : forward_axis(w + r, rest, g->OW, g->KW, g->stride_w, g->dilation_w, g->left);
+        rest = inside_table(w + r, rest, gradient ? g->OW : g->W);
+    }
+    *p = (fd_conv){.w = g->w, .KH = g->KH, .KW = g->KW, .phases = nh * nw, .phase = phase, .bias = g->bias,
+                   .relu = g->act == FD_ACT_RELU};
+    if (gradient) {
+        p->x = (fd_map){g->y, g->N, Og, g->OH, g->OW, g->y_n, g->y_c, g->y_h, g->y_w};
+        p->lanes = Cg;
+        p->w_k = Cg * T, p->w_lane = T;
+        p->y_n = g->x_n, p->y_c = g->x_c, p->y_h = g->x_h * g->stride_h, p->y_w = g->x_w * g->stride_w;
+    } else {
+        p->x = (fd_map){g->x, g->N, Cg, g->H, g->W, g->x_n, g->x_c, g->x_h, g->x_w};
+        p->lanes = Og;
+        p->w_k = T, p->w_lane = Cg * T;
+        p->y_n = g->y_n, p->y_c = g->y_c, p->y_h = g->y_h, p->y_w = g->y_w;
+    }
+    for (long i = 0; i < nh * nw; i++) {
+        phase[i] = (fd_phase){.h = h + i / nw, .w = w + i % nw};
+        phase[i].y = gradient ? g->x + phase[i].h->first * g->x_h + phase[i].w->first * g->x_w : g->y;
+    }
+    return memory;
+}
+
+/* p for the next group */
+static void advance(const fd_conv2d_args *g, int gradient, fd_conv *p) {
+    const long x = g->C / g->groups * g->x_c, y = g->O / g->groups * g->y_c;
+    p->x.p += gradient ? y : x;
+    p->w += g->O / g->groups * (g->C / g->groups) * g->KH * g->KW;
+    if (p->bias) p->bias += p->lanes;
+    for (long i = 0; i < p->phases; i++) p->phase[i].y += gradient ? x : y;
+}
+
+/* A 1x1 filter sees no rows: then an image is one long row where its memory allows. */
+static fd_conv2d_args flatten(const fd_conv2d_args *args) {
+    fd_conv2d_args g = *args;
+    if (g.KH == 1 && g.KW == 1 && g.stride_h == 1 && g.stride_w == 1 && !g.top && !g.left && g.H == g.OH && g.W == g.OW &&
+        g.x_h == g.W * g.x_w && g.y_h == g.OW * g.y_w) {
+        g.W = g.OW = g.H * g.W;
+        g.H = g.OH = 1;
+        if (g.N > 0 && g.x_n == g.W * g.x_w && g.y_n == g.W * g.y_w) {
+            g.W = g.OW = g.N * g.W;
+            g.N = 1;
+        }
+    }
+    return g;
+}
+
+/* --- depthwise ------------------------------------------------------------------------------------------------------------- */
+/* With m outputs a channel, output o sees channel o / m: the same as one output each of a copy of x whose channels are repeated. */
+typedef struct {
+    const fd_map *in; /* (N, C, H, W) */
+    long times;
+    float *out; /* channels-last: (N, H, W, C * times); for sums (N, H, W, C / times) */
+    long n, h, w; /* strides of out */
+    const float *bias;
+    int relu;
+} channels_job;
+
+static void repeat_row(void *ctx, long chunk) {
+    const channels_job *d = ctx;
+    const fd_map *m = d->in;
+    const float *in = m->p + chunk / m->H * m->n + chunk % m->H * m->h;
+    float *out = d->out + chunk / m->H * d->n + chunk % m->H * d->h;
+    for (long j = 0; j < m->W; j++)
+        for (long c = 0; c < m->C; c++)
+            for (long i = 0; i < d->times; i++) out[j * d->w + c * d->times + i] = in[j * m->w + c * m->c];
+}
+
+static void sum_row(void *ctx, long chunk) {
+    const channels_job *d = ctx;
+    const fd_map *m = d->in;
+    const float *in = m->p + chunk / m->H * m->n + chunk % m->H * m->h;
+    float *out = d->out + chunk / m->H * d->n + chunk % m->H * d->h;
+    for (long j = 0; j < m->W; j++)
+        for (long c = 0; c < m->C / d->times; c++) {
+            float sum = d->bias ? d->bias[c] : 0.0f;
+            for (long i = 0; i < d->times; i++) sum += in[j * m->w + c * d->times + i];
+            out[j * d->w + c] = d->relu && sum < 0 ? 0.0f : sum;
+        }
+}
+
+static int depthwise(const fd_conv2d_args *args, pass pass) {
+    fd_conv2d_args g = *args;
+    const long times = g.O / g.C;
+    float *repeated = NULL, *y_copy = NULL;
+    int code = FD_NO_MEMORY;
+    fd_conv p;
+    void *memory = NULL;
+    if (times > 1) {
+        repeated = fd_pool_get((size_t)(g.N * g.H * g.W * g.O) * sizeof(float));
+        if (!repeated) return FD_NO_MEMORY;
+        if (pass != DATA) {
+            fd_map x = {g.x, g.N, g.C, g.H, g.W, g.x_n, g.x_c, g.x_h, g.x_w};
+            channels_job d = {&x, times, repeated, g.H * g.W * g.O, g.W * g.O, g.O, NULL, 0};
+            fd_run(repeat_row, &d, g.N * g.H, 4.0 * (double)(g.N * g.H * g.W) * (double)g.O);
+        }
+        g.x = repeated;
+        g.x_c = 1, g.x_w = g.O, g.x_h = g.W * g.O, g.x_n = g.H * g.W * g.O;
+        if (pass == DATA) g.bias = NULL, g.act = FD_ACT_NONE;
+    }
+    if (pass == WEIGHT && g.y_c != 1) { /* the gradient reads y channels-last */
+        fd_map y = {g.y, g.N, g.O, g.OH, g.OW, g.y_n, g.y_c, g.y_h, g.y_w};
+        y_copy = FN(fd_bordered_copy)(&y, (fd_border){0, 0, g.OH, g.OW});
+        if (!y_copy) goto end;
+        g.y = y_copy;
+        g.y_c = 1, g.y_w = g.O, g.y_h = g.OW * g.O, g.y_n = g.OH * g.OW * g.O;
+    }
+    g.C = g.groups = g.O;
+    memory = set_up(&g, pass == DATA, &p);
+    if (!memory) goto end;
+    p.x.C = p.lanes = g.O;
+    p.w_lane = g.KH * g.KW;
+    code = pass == WEIGHT ? FN(fd_conv_weight_depthwise)(&p, g.w) : FN(fd_conv_depthwise)(&p);
+    if (code == FD_OK && pass == DATA && times > 1) {
+        fd_map dx = {repeated, g.N, g.O, g.H, g.W, g.x_n, 1, g.x_h, g.x_w};
+        channels_job d = {&dx, times, args->x, args->x_n, args->x_h, args->x_w, args->bias, args->act == FD_ACT_RELU};
+        fd_run(sum_row, &d, g.N * g.H, 4.0 * (double)(g.N * g.H * g.W) * (double)g.O);
+    }
+end:
+    fd_pool_put(memory);
+    fd_pool_put(y_copy);
+    fd_pool_put(repeated);
+    return code;
+}
+
+/* --- Winograd ------------------------------------------------------------------------------------------------------------- */
+/* m.p if m is contiguous channels-last, else a copy that is */
+static const float *dense(const fd_map *m, float **copy) {
+    *copy = NULL;
+    if ((m->c == 1 || m->C == 1) && m->w == m->C && m->h == m->W * m->w && (m->n == m->H * m->h || m->N == 1)) return m->p;
+    *copy = FN(fd_bordered_copy)(m, (fd_border){0, 0, m->H, m->W});
+    return *copy;
+}
+
+static int winograd(const fd_conv2d_args *g, pass pass) {
+    const fd_map x = {g->x, g->N, g->C, g->H, g->W, g->x_n, g->x_c, g->x_h, g->x_w};
+    const fd_map y = {g->y, g->N, g->O, g->OH, g->OW, g->y_n, g->y_c, g->y_h, g->y_w};
+    float *x_copy = NULL, *y_copy = NULL;
+    fd_winograd_args a = {.N = g->N, .H = g->H, .W = g->W, .C = g->C, .OH = g->OH, .OW = g->OW, .K = g->O, .pad_top = g->top,
+                          .pad_left = g->left, .w = g->w, .w_k = g->C * 9, .w_c = 9, .w_h = 3, .w_w = 1, .bias = g->bias,
+                          .relu = g->act == FD_ACT_RELU, .y = g->y};
+    int code = FD_NO_MEMORY;
+    if (pass == DATA) { /* x and y in exchanged roles, the filter rotated and transposed */
+        a.H = g->OH, a.W = g->OW, a.C = g->O, a.OH = g->H, a.OW = g->W, a.K = g->C;
+        a.pad_top = 2 - g->top, a.pad_left = 2 - g->left;
+        a.w_k = 9, a.w_c = g->C * 9, a.flip = 1;
+        a.x = dense(&y, &y_copy);
+        a.y = g->x;
+    } else {
+        a.x = dense(&x, &x_copy);
+        if (pass == WEIGHT) a.y = (float *)dense(&y, &y_copy);
+    }
+    if (a.x && a.y) code = pass == WEIGHT ? FN(fd_winograd_backward_w)(&a, g->w) : FN(fd_winograd_forward)(&a);
+    fd_pool_put(x_copy);
+    fd_pool_put(y_copy);
+    return code;
+}
+
+/* --- the drivers ------------------------------------------------------------------------------------------------------------ */
+static int compute(const fd_conv2d_args *args, pass pass) {
+    const fd_conv2d_args g = flatten(args);
+    const int gradient = pass == DATA;
+    fd_conv p;
+    void *memory = set_up(&g, gradient, &p);
+    if (!memory) return FD_NO_MEMORY;
+    const algorithm chosen = choose(&g, &p, pass);
+    int code = FD_OK;
+    if (chosen == DEPTHWISE)
+        code = depthwise(&g, pass);
+    else if (chosen == WINOGRAD)
+        code = winograd(&g, pass);
+    else
+        for (long i = 0; i < g.groups && code == FD_OK; i++) {
+            code = chosen == PLANAR ? FN(fd_conv_planar)(&p) : FN(fd_conv_direct)(&p);
+            advance(&g, gradient, &p);
+        }
+    fd_pool_put(memory);
+    return code;
+}
+
+int FN(fd_conv2d_f32)(const fd_conv2d_args *g) {
+    return g->N && g->O && g->OH && g->OW ? compute(g, FORWARD) : FD_OK;
+}
+
+int FN(fd_conv2d_backward_x_f32)(const fd_conv2d_args *g) {
+    return g->N && g->C && g->H && g->W ? compute(g, DATA) : FD_OK;
+}
+
+/* Lanes are outputs, rows of a tile channels; with few outputs it is the other way round, in the data gradient's geometry. */
+int FN(fd_conv2d_backward_w_f32)(const fd_conv2d_args *args) {
+    const fd_conv2d_args g = flatten(args);
+    const long Cg = g.C / g.groups, Og = g.O / g.groups, T = g.KH * g.KW;
+    if (!g.O || !Cg) return FD_OK;
+    const int exchanged = 2 * Og <= VL && Cg > Og;
+    if (exchanged || !g.N) memset(g.w, 0, (size_t)(g.O * Cg * T) * sizeof(float)); /* taps that meet nothing */
+    if (!g.N || !g.OH || !g.OW) return FD_OK;
+    const algorithm chosen = choose(&g, NULL, WEIGHT);
+    if (chosen == DEPTHWISE) return depthwise(&g, WEIGHT);
+    if (chosen == WINOGRAD) return winograd(&g, WEIGHT);
+    fd_conv p;
+    void *memory = set_up(&g, exchanged, &p);
+    if (!memory) return FD_NO_MEMORY;
+    int code = FD_OK;
+    for (long i = 0; i < g.groups && code == FD_OK; i++) {
+        code = FN(fd_conv_weight)(&p, g.w + i * Og * Cg * T);
+        advance(&g, exchanged, &p);
+    }
+    fd_pool_put(memory);
+    return code;
+}
