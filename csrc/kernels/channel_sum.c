@@ -34,7 +34,8 @@ static void add_wide(const float *x, long x_w, long pixels, long C, float *sums)
 /* adds `floats` floats of a row whose pixels of C < VL channels follow each other; C * VL of them form a group */
 static void add_narrow(const float *x, long floats, long C, float *sums) {
     for (; floats >= 2 * C * VL; floats -= 2 * C * VL, x += 2 * C * VL)
-        for (long v = 0; v < C; v++) vstore(sums + v * VL, vload(sums + v * VL) + (vload(x + v * VL) + vload(x + (C + v) * VL)));
+        for (long v = 0; v < C; v++)
+            vstore(sums + v * VL, vload(sums + v * VL) + (vload(x + v * VL) + vload(x + (C + v) * VL)));
     for (; floats > 0; floats -= C * VL, x += C * VL)
         for (long v = 0; v < C && floats > v * VL; v++)
             vstore(sums + v * VL, vload(sums + v * VL) + vload_n(x + v * VL, FD_MIN(VL, floats - v * VL)));

@@ -84,8 +84,8 @@ static void *set_up(const fd_conv2d_args *g, int gradient, fd_conv *p) {
                         : forward_axis(w + r, rest, g->OW, g->KW, g->stride_w, g->dilation_w, g->left);
         rest = inside_table(w + r, rest, gradient ? g->OW : g->W);
     }
-    *p = (fd_conv){.w = g->w, .KH = g->KH, .KW = g->KW, .phases = nh * nw, .phase = phase, .bias = g->bias,
-                   .relu = g->act == FD_ACT_RELU};
+    *p = (fd_conv){
+        .w = g->w, .KH = g->KH, .KW = g->KW, .phases = nh * nw, .phase = phase, .bias = g->bias, .relu = g->act == FD_ACT_RELU};
     if (gradient) {
         p->x = (fd_map){g->y, g->N, Og, g->OH, g->OW, g->y_n, g->y_c, g->y_h, g->y_w};
         p->lanes = Cg;
@@ -133,7 +133,7 @@ static fd_conv2d_args flatten(const fd_conv2d_args *args) {
 typedef struct {
     const fd_map *in; /* (N, C, H, W) */
     long times;
-    float *out; /* channels-last: (N, H, W, C * times); for sums (N, H, W, C / times) */
+    float *out;   /* channels-last: (N, H, W, C * times); for sums (N, H, W, C / times) */
     long n, h, w; /* strides of out */
     const float *bias;
     int relu;
@@ -219,9 +219,23 @@ static int winograd(const fd_conv2d_args *g, pass pass) {
     const fd_map x = {g->x, g->N, g->C, g->H, g->W, g->x_n, g->x_c, g->x_h, g->x_w};
     const fd_map y = {g->y, g->N, g->O, g->OH, g->OW, g->y_n, g->y_c, g->y_h, g->y_w};
     float *x_copy = NULL, *y_copy = NULL;
-    fd_winograd_args a = {.N = g->N, .H = g->H, .W = g->W, .C = g->C, .OH = g->OH, .OW = g->OW, .K = g->O, .pad_top = g->top,
-                          .pad_left = g->left, .w = g->w, .w_k = g->C * 9, .w_c = 9, .w_h = 3, .w_w = 1, .bias = g->bias,
-                          .relu = g->act == FD_ACT_RELU, .y = g->y};
+    fd_winograd_args a = {.N = g->N,
+                          .H = g->H,
+                          .W = g->W,
+                          .C = g->C,
+                          .OH = g->OH,
+                          .OW = g->OW,
+                          .K = g->O,
+                          .pad_top = g->top,
+                          .pad_left = g->left,
+                          .w = g->w,
+                          .w_k = g->C * 9,
+                          .w_c = 9,
+                          .w_h = 3,
+                          .w_w = 1,
+                          .bias = g->bias,
+                          .relu = g->act == FD_ACT_RELU,
+                          .y = g->y};
     int code = FD_NO_MEMORY;
     if (pass == DATA) { /* x and y in exchanged roles, the filter rotated and transposed */
         a.H = g->OH, a.W = g->OW, a.C = g->O, a.OH = g->H, a.OW = g->W, a.K = g->C;
@@ -261,13 +275,9 @@ static int compute(const fd_conv2d_args *args, pass pass) {
     return code;
 }
 
-int FN(fd_conv2d_f32)(const fd_conv2d_args *g) {
-    return g->N && g->O && g->OH && g->OW ? compute(g, FORWARD) : FD_OK;
-}
+int FN(fd_conv2d_f32)(const fd_conv2d_args *g) { return g->N && g->O && g->OH && g->OW ? compute(g, FORWARD) : FD_OK; }
 
-int FN(fd_conv2d_backward_x_f32)(const fd_conv2d_args *g) {
-    return g->N && g->C && g->H && g->W ? compute(g, DATA) : FD_OK;
-}
+int FN(fd_conv2d_backward_x_f32)(const fd_conv2d_args *g) { return g->N && g->C && g->H && g->W ? compute(g, DATA) : FD_OK; }
 
 /* Lanes are outputs, rows of a tile channels; with few outputs it is the other way round, in the data gradient's geometry. */
 int FN(fd_conv2d_backward_w_f32)(const fd_conv2d_args *args) {

@@ -28,7 +28,7 @@ typedef struct {
     long first;      /* where the first lies; the next is `stride` (data gradient) or 1 (forward) further */
     long step, taps; /* result q reads input q * step + at[t], t < taps, at ascending */
     const long *at;
-    const long *src;      /* which filter row or column that is */
+    const long *src;        /* which filter row or column that is */
     const long *low, *high; /* [size]: taps low[q] <= t < high[q] lie inside the input */
 } fd_axis;
 
@@ -46,7 +46,7 @@ typedef struct {
     long phases;
     fd_phase *phase;
     long y_n, y_c, y_h, y_w; /* between neighbouring results of a phase; y_c is 1 where y is written */
-    const float *bias;  /* (lanes,) or NULL */
+    const float *bias;       /* (lanes,) or NULL */
     int relu;
 } fd_conv;
 
@@ -71,7 +71,6 @@ int FN(fd_conv_planar)(const fd_conv *p);
 int FN(fd_conv_planar_pays)(const fd_conv *p);
 /* lanes = channels: x has `lanes` of them, w element (lane, tap) at w[lane * w_lane + tap] */
 int FN(fd_conv_depthwise)(const fd_conv *p);
-
 
 /* The weight gradient of the same problem, y being read: dw[k, lane, tap] = sum over n, q of x[n, q * step + at[tap], k] *
  * y[n, q, lane], stored like w; every element is written that belongs to a tap of some phase. */

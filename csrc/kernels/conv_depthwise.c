@@ -13,9 +13,9 @@ typedef struct {
     const fd_conv *p;
     const float *x;
     long x_n, x_h, x_w;
-    long width;           /* channels rounded up to VL: row length of the packed weights */
-    const float *bias;    /* [width] or NULL */
-    long rows, blocks;    /* result rows of a chunk, chunks of an image and phase */
+    long width;        /* channels rounded up to VL: row length of the packed weights */
+    const float *bias; /* [width] or NULL */
+    long rows, blocks; /* result rows of a chunk, chunks of an image and phase */
 } depthwise;
 
 /* x channels-last, or a copy that is */

@@ -11,9 +11,9 @@
 #define BLOCK_STEPS 1536 /* rows of a panel in use: 384 KB at 64 floats */
 #define BLOCK_TAPS 64
 #define BLOCK_CHANNELS 1024
-#define PIXELS 384         /* results of a chunk */
-#define CHUNK_WORK 3e6     /* multiply-adds, about 50 us */
-#define MERGE_CHANNELS 16  /* fewer than that: runs of kw * C */
+#define PIXELS 384        /* results of a chunk */
+#define CHUNK_WORK 3e6    /* multiply-adds, about 50 us */
+#define MERGE_CHANNELS 16 /* fewer than that: runs of kw * C */
 
 static const float zeros[BLOCK_CHANNELS];
 
@@ -74,7 +74,7 @@ static void pack_chunk(void *ctx, long panel) {
                 const long n = FD_MIN(VL, run - f);
                 vf v[VL];
                 if (lanes == VL && n == VL) {
-                    FD_UNROLL for (int i = 0; i < VL; i++) v[i] = vload(w + i * p->w_lane + r * p->w_k + f);
+    FD_UNROLL for (int i = 0; i < VL; i++) v[i] = vload(w + i * p->w_lane + r * p->w_k + f);
                 } else {
                     FD_UNROLL for (int i = 0; i < VL; i++) {
                         v[i] = i < lanes ? vload_n(w + i * p->w_lane + r * p->w_k + f, n) : vzero();

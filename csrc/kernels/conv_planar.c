@@ -116,8 +116,7 @@ static void planar_chunk(void *ctx, long chunk) {
             for (long s = j; s < j + count;) {
                 const long row = d->flat ? s / d->b.W : 0, column = s - row * d->b.W, left = j + count - s;
                 if (column < W)
-                    store(p, sums, s - j, FD_MIN(left, W - column),
-                          f->y + n * p->y_n + (i + row) * p->y_h + column * p->y_w);
+                    store(p, sums, s - j, FD_MIN(left, W - column), f->y + n * p->y_n + (i + row) * p->y_h + column * p->y_w);
                 s += d->flat ? FD_MIN(left, d->b.W - column) : left;
             }
             j += count;

@@ -120,8 +120,7 @@ static void weight_chunk(void *ctx, long chunk) {
                 lines[used++].y = y[s] + (j0 - p0) * ldb;
             }
             if (used)
-                add_products(d, lines, used, j1 - j0, d->merged ? offset : NULL, r0, r1, step, ldb, nv,
-                             sums + g * rows * nr);
+                add_products(d, lines, used, j1 - j0, d->merged ? offset : NULL, r0, r1, step, ldb, nv, sums + g * rows * nr);
         }
     }
 }

@@ -19,7 +19,7 @@ static inline void fd_transpose(const float *in, long in_row, long rows, long co
             const long cn = FD_MIN(VL, cols - c);
             vf v[VL];
             if (rn == VL && cn == VL) {
-                FD_UNROLL for (int i = 0; i < VL; i++) v[i] = vload(in + (r + i) * in_row + c);
+    FD_UNROLL for (int i = 0; i < VL; i++) v[i] = vload(in + (r + i) * in_row + c);
                 vtranspose(v);
                 FD_UNROLL for (int i = 0; i < VL; i++) vstore(out + (c + i) * out_row + r, v[i]);
             } else {
