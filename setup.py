@@ -95,15 +95,9 @@ class BuildExt(build_ext):
                 [source],
                 include_dirs=["csrc", numpy.get_include()],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("CYTHON_USE_TYPE_SPECS", "0")],
-<<<<<<< HEAD
                 extra_compile_args=[*CYTHON_FLAGS, *USER_FLAGS],
                 extra_link_args=["-Wl,-s"] if sys.platform == "linux" and "-g" not in USER_FLAGS else [],
-                depends=headers if source.endswith("_native.pyx") else [],
-=======
-                extra_compile_args=CYTHON_FLAGS,
-                extra_link_args=["-Wl,-s"] if sys.platform == "linux" else [],
                 depends=api if source.endswith(".pyx") else [],  # the offsets of the table and the structs
->>>>>>> 56a05d8 (Climb conv2d and deconv2d in C: indirect products, phases, planar and depthwise kernels, weight gradient)
             )
             for source in sources
             if (ROOT / source).exists()

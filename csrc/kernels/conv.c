@@ -25,19 +25,20 @@ static algorithm choose(const fd_conv2d_args *g, const fd_conv *p, pass pass) {
 
 /* --- the problem in the form of conv.h ----------------------------------------------------------------------------------- */
 /* A forward dimension: every result reads tap u at q * stride + u * dilation - padding of an input of `length`. */
-static long *forward_axis(fd_axis *a, long *memory, long size, long taps, long stride, long dilation, long padding) {
+static long *forward_axis(fd_conv_axis *a, long *memory, long size, long taps, long stride, long dilation, long padding) {
     long *at = memory, *src = at + taps;
     for (long u = 0; u < taps; u++) {
         at[u] = u * dilation - padding;
         src[u] = u;
     }
-    *a = (fd_axis){.size = size, .first = 0, .step = stride, .taps = taps, .at = at, .src = src};
+    *a = (fd_conv_axis){.size = size, .first = 0, .step = stride, .taps = taps, .at = at, .src = src};
     return src + taps;
 }
 
 /* Phase r of the data gradient: pixels first, first + stride, ... are met by the taps u with r + padding = u * dilation
  * (mod stride), each by one result: number q + (r + padding - u * dilation) / stride. */
-static long *gradient_axis(fd_axis *a, long *memory, long r, long length, long taps, long stride, long dilation, long padding) {
+static long *gradient_axis(fd_conv_axis *a, long *memory, long r, long length, long taps, long stride, long dilation,
+                           long padding) {
     long *at = memory, *src = at + taps, count = 0;
     for (long u = taps - 1; u >= 0; u--) {
         const long distance = r + padding - u * dilation;
@@ -45,11 +46,11 @@ static long *gradient_axis(fd_axis *a, long *memory, long r, long length, long t
         at[count] = distance / stride;
         src[count++] = u;
     }
-    *a = (fd_axis){.size = (length - r + stride - 1) / stride, .first = r, .step = 1, .taps = count, .at = at, .src = src};
+    *a = (fd_conv_axis){.size = (length - r + stride - 1) / stride, .first = r, .step = 1, .taps = count, .at = at, .src = src};
     return src + taps;
 }
 
-static long *inside_table(fd_axis *a, long *memory, long length) {
+static long *inside_table(fd_conv_axis *a, long *memory, long length) {
     long *low = memory, *high = memory + a->size;
     for (long q = 0; q < a->size; q++) {
         long t = 0;
@@ -68,11 +69,11 @@ static void *set_up(const fd_conv2d_args *g, int gradient, fd_conv *p) {
     const long nh = gradient ? FD_MIN(g->stride_h, g->H) : 1, nw = gradient ? FD_MIN(g->stride_w, g->W) : 1;
     const long Cg = g->C / g->groups, Og = g->O / g->groups, T = g->KH * g->KW;
     const size_t longs = (size_t)(2 * nh * g->KH + 2 * nw * g->KW + 2 * (gradient ? g->H + g->W : g->OH + g->OW));
-    const size_t axes = (size_t)(nh + nw) * sizeof(fd_axis), phases = (size_t)(nh * nw) * sizeof(fd_phase);
+    const size_t axes = (size_t)(nh + nw) * sizeof(fd_conv_axis), phases = (size_t)(nh * nw) * sizeof(fd_conv_phase);
     char *memory = fd_pool_get(axes + phases + longs * sizeof(long));
     if (!memory) return NULL;
-    fd_axis *h = (fd_axis *)memory, *w = h + nh;
-    fd_phase *phase = (fd_phase *)(memory + axes);
+    fd_conv_axis *h = (fd_conv_axis *)memory, *w = h + nh;
+    fd_conv_phase *phase = (fd_conv_phase *)(memory + axes);
     long *rest = (long *)(memory + axes + phases);
     for (long r = 0; r < nh; r++) {
         rest = gradient ? gradient_axis(h + r, rest, r, g->H, g->KH, g->stride_h, g->dilation_h, g->top)
@@ -98,7 +99,7 @@ static void *set_up(const fd_conv2d_args *g, int gradient, fd_conv *p) {
         p->y_n = g->y_n, p->y_c = g->y_c, p->y_h = g->y_h, p->y_w = g->y_w;
     }
     for (long i = 0; i < nh * nw; i++) {
-        phase[i] = (fd_phase){.h = h + i / nw, .w = w + i % nw};
+        phase[i] = (fd_conv_phase){.h = h + i / nw, .w = w + i % nw};
         phase[i].y = gradient ? g->x + phase[i].h->first * g->x_h + phase[i].w->first * g->x_w : g->y;
     }
     return memory;

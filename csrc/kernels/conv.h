@@ -30,13 +30,13 @@ typedef struct {
     const long *at;
     const long *src;        /* which filter row or column that is */
     const long *low, *high; /* [size]: taps low[q] <= t < high[q] lie inside the input */
-} fd_axis;
+} fd_conv_axis;
 
 typedef struct {
-    const fd_axis *h, *w;
+    const fd_conv_axis *h, *w;
     float *y;      /* result (0, 0) of image 0 */
     float *packed; /* this phase's filters as the algorithm wants them, or its partial sums */
-} fd_phase;
+} fd_conv_phase;
 
 typedef struct {
     fd_map x; /* C = the length of k */
@@ -44,19 +44,19 @@ typedef struct {
     const float *w; /* element (k, lane, kh, kw) at w[k * w_k + lane * w_lane + kh * KW + kw] */
     long w_k, w_lane, KH, KW;
     long phases;
-    fd_phase *phase;
+    fd_conv_phase *phase;
     long y_n, y_c, y_h, y_w; /* between neighbouring results of a phase; y_c is 1 where y is written */
     const float *bias;       /* (lanes,) or NULL */
     int relu;
 } fd_conv;
 
 /* taps, k steps and results of one phase */
-FD_INLINE long fd_phase_taps(const fd_phase *f) { return f->h->taps * f->w->taps; }
-FD_INLINE long fd_phase_pixels(const fd_phase *f) { return f->h->size * f->w->size; }
+FD_INLINE long fd_conv_taps(const fd_conv_phase *f) { return f->h->taps * f->w->taps; }
+FD_INLINE long fd_conv_pixels(const fd_conv_phase *f) { return f->h->size * f->w->size; }
 /* multiply-adds of all phases */
 FD_INLINE double fd_conv_work(const fd_conv *p) {
     double sum = 0;
-    for (long i = 0; i < p->phases; i++) sum += (double)fd_phase_pixels(p->phase + i) * (double)fd_phase_taps(p->phase + i);
+    for (long i = 0; i < p->phases; i++) sum += (double)fd_conv_pixels(p->phase + i) * (double)fd_conv_taps(p->phase + i);
     return sum * (double)p->x.N * (double)p->x.C * (double)p->lanes;
 }
 

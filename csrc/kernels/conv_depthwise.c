@@ -31,9 +31,9 @@ static int find_x(const fd_conv *p, const float **x, long *n, long *h, long *w, 
 
 /* `count` results from column j, filter rows [r0, r1), columns [c0, c1), channels [c, c + n). With unit = 1 the taps of a row
  * are `cols` neighbouring columns, all inside, and step is 1. */
-FD_INLINE void results(const depthwise *d, const fd_phase *f, const float *x, const float *const *weights, float *y, long j,
-                       long r0, long r1, long c0, long c1, long c, long n, const int count, const int cols) {
-    const fd_axis *w = f->w;
+FD_INLINE void results(const depthwise *d, const fd_conv_phase *f, const float *x, const float *const *weights, float *y,
+                       long j, long r0, long r1, long c0, long c1, long c, long n, const int count, const int cols) {
+    const fd_conv_axis *w = f->w;
     const long pixel = w->step * d->x_w;
     vf sum[PIXELS];
     const vf bias = d->bias ? vload(d->bias + c) : vzero();
@@ -71,8 +71,8 @@ FD_INLINE void results(const depthwise *d, const fd_phase *f, const float *x, co
 static void depthwise_chunk(void *ctx, long chunk) {
     const depthwise *d = ctx;
     const fd_conv *p = d->p;
-    const fd_phase *f = p->phase + chunk / d->blocks / p->x.N;
-    const fd_axis *h = f->h, *w = f->w;
+    const fd_conv_phase *f = p->phase + chunk / d->blocks / p->x.N;
+    const fd_conv_axis *h = f->h, *w = f->w;
     const long n = chunk / d->blocks % p->x.N, i0 = chunk % d->blocks * d->rows, C = p->lanes;
     const int unit3 = w->step == 1 && w->taps == 3 && w->at[1] == w->at[0] + 1 && w->at[2] == w->at[0] + 2;
     for (long i = i0; i < FD_MIN(h->size, i0 + d->rows); i++) {
@@ -116,7 +116,7 @@ int FN(fd_conv_depthwise)(const fd_conv *p) {
     memset(buffer, 0, (size_t)((p->KH * p->KW + 1) * d.width) * sizeof(float));
     long tallest = 1;
     for (long i = 0; i < p->phases; i++) {
-        fd_phase *f = p->phase + i;
+        fd_conv_phase *f = p->phase + i;
         f->packed = packed;
         for (long r = 0; r < f->h->taps; r++)
             for (long c = 0; c < f->w->taps; c++, packed += d.width)
@@ -172,10 +172,10 @@ static void weight_chunk(void *ctx, long chunk) {
     const long part = chunk / d->channel_blocks, c0 = chunk % d->channel_blocks * CHANNELS, c1 = FD_MIN(p->lanes, c0 + CHANNELS);
     float *sums = d->sums + part * p->KH * p->KW * d->width;
     for (long q = 0; q < p->phases; q++) {
-        const fd_phase *f = p->phase + q;
-        const fd_axis *h = f->h, *w = f->w;
+        const fd_conv_phase *f = p->phase + q;
+        const fd_conv_axis *h = f->h, *w = f->w;
         const long rows = p->x.N * h->size, from = rows * part / d->parts, to = rows * (part + 1) / d->parts;
-        for (long t = 0; t < fd_phase_taps(f); t++)
+        for (long t = 0; t < fd_conv_taps(f); t++)
             for (long c = c0; c < c1; c += VL) vstore(sums + t * d->width + c, vzero());
         for (long row = from; row < to; row++) {
             const long n = row / h->size, i = row % h->size;
@@ -211,7 +211,7 @@ static void weight_chunk(void *ctx, long chunk) {
                 }
             }
         }
-        sums += fd_phase_taps(f) * d->width;
+        sums += fd_conv_taps(f) * d->width;
     }
 }
 
@@ -232,7 +232,7 @@ int FN(fd_conv_weight_depthwise)(const fd_conv *p, float *dw) {
     fd_run(weight_chunk, &d, d.parts * d.channel_blocks, work(p) * 4);
     const float *sums = d.sums;
     for (long i = 0; i < p->phases; i++) {
-        const fd_phase *f = p->phase + i;
+        const fd_conv_phase *f = p->phase + i;
         for (long r = 0; r < f->h->taps; r++)
             for (long c = 0; c < f->w->taps; c++, sums += d.width)
                 for (long lane = 0; lane < p->lanes; lane++) {

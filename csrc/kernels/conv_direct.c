@@ -100,12 +100,12 @@ static int pack(const direct *d, float *buffer) {
     if (!home) return FD_NO_MEMORY;
     memset(home, 0, (size_t)T * sizeof *home);
     for (long i = 0; i < p->phases; i++) {
-        fd_phase *f = p->phase + i;
+        fd_conv_phase *f = p->phase + i;
         f->packed = buffer;
-        buffer += fd_packed_size(fd_phase_taps(f) * p->x.C, p->lanes);
+        buffer += fd_packed_size(fd_conv_taps(f) * p->x.C, p->lanes);
         for (long r = 0; r < f->h->taps; r++)
             for (long c = 0; c < f->w->taps; c++)
-                home[f->h->src[r] * p->KW + f->w->src[c]] = (tap_home){f->packed, fd_phase_taps(f), r * f->w->taps + c};
+                home[f->h->src[r] * p->KW + f->w->src[c]] = (tap_home){f->packed, fd_conv_taps(f), r * f->w->taps + c};
     }
     packing g = {p, home, d->k_block};
     fd_run(pack_chunk, &g, d->panels, 4.0 * (double)T * (double)p->x.C * (double)p->lanes);
@@ -115,8 +115,8 @@ static int pack(const direct *d, float *buffer) {
 
 /* --- the product --------------------------------------------------------------------------------------------------- */
 /* the pixels [from, from + count) of a phase, in the order of d */
-static void list_pixels(const direct *d, const fd_phase *f, long from, long count, pixel *px) {
-    const fd_axis *h = f->h, *w = f->w;
+static void list_pixels(const direct *d, const fd_conv_phase *f, long from, long count, pixel *px) {
+    const fd_conv_axis *h = f->h, *w = f->w;
     const fd_conv *p = d->p;
     long n, q;
     if (d->by_position) {
@@ -149,7 +149,7 @@ static void list_pixels(const direct *d, const fd_phase *f, long from, long coun
 }
 
 /* Row pointers of one tile for taps [t0, t1), at channel k0. Returns how many taps are needed; *bs is set if some are not. */
-static long point(const direct *d, const fd_phase *f, const pixel *px, long rows, long t0, long t1, long k0, long tap_size,
+static long point(const direct *d, const fd_conv_phase *f, const pixel *px, long rows, long t0, long t1, long k0, long tap_size,
                   const float *b, const float **a, const float **bs, int *gaps) {
     int whole = 1;
     for (long i = 0; i < rows; i++) whole &= px[i].whole;
@@ -186,20 +186,20 @@ static long point(const direct *d, const fd_phase *f, const pixel *px, long rows
 }
 
 /* one panel of lanes for all pixels of a chunk */
-static void multiply_panel(const direct *d, const fd_phase *f, const pixel *px, long count, long first, long n0) {
+static void multiply_panel(const direct *d, const fd_conv_phase *f, const pixel *px, long count, long first, long n0) {
     const fd_conv *p = d->p;
     const float *a[BLOCK_TAPS * FD_MR_MAX], *bs[BLOCK_TAPS];
     float *y[FD_MR_MAX];
     const long nv = fd_panel_vectors(n0, p->lanes), nr = nv * VL, most = fd_tile_rows(nv), C = p->x.C;
-    const long taps = d->merged ? f->h->taps : fd_phase_taps(f), run = d->merged ? f->w->taps : 1;
-    const float *packed = f->packed + n0 * fd_phase_taps(f) * C;
+    const long taps = d->merged ? f->h->taps : fd_conv_taps(f), run = d->merged ? f->w->taps : 1;
+    const float *packed = f->packed + n0 * fd_conv_taps(f) * C;
     for (long kb = 0; kb < d->k_blocks; kb++) {
         const long k0 = kb * d->k_block, kn = FD_MIN(d->k_block, C - k0);
         const long fit = FD_MAX(1, FD_MIN(BLOCK_TAPS, BLOCK_STEPS / FD_MAX(1, kn * run)));
         const long tap_blocks = FD_MAX(1, (taps + fit - 1) / fit), tap_block = (taps + tap_blocks - 1) / tap_blocks;
         for (long tb = 0; tb < tap_blocks; tb++) {
             const long t0 = FD_MIN(taps, tb * tap_block), t1 = FD_MIN(taps, t0 + tap_block), tap_size = kn * run * nr;
-            const float *b = packed + k0 * fd_phase_taps(f) * nr + t0 * tap_size;
+            const float *b = packed + k0 * fd_conv_taps(f) * nr + t0 * tap_size;
             const int begins = kb == 0 && tb == 0, ends = kb + 1 == d->k_blocks && tb + 1 == tap_blocks;
             fd_tile t = {.a = a,
                          .as = 1,
@@ -230,9 +230,9 @@ static void direct_chunk(void *ctx, long chunk) {
     const fd_conv *p = d->p;
     long i = 0;
     while (chunk >= d->chunks[i + 1]) i++;
-    const fd_phase *f = p->phase + i;
+    const fd_conv_phase *f = p->phase + i;
     const long local = chunk - d->chunks[i], block = local / d->panel_blocks, panel = local % d->panel_blocks * d->panel_block;
-    const long all = p->x.N * fd_phase_pixels(f), size = (all + d->pixel_blocks[i] - 1) / d->pixel_blocks[i];
+    const long all = p->x.N * fd_conv_pixels(f), size = (all + d->pixel_blocks[i] - 1) / d->pixel_blocks[i];
     const long first = block * size, count = FD_MIN(size, all - first);
     if (count <= 0) return;
     pixel px[PIXELS];
@@ -246,7 +246,7 @@ static void direct_chunk(void *ctx, long chunk) {
 static int rows_are_runs(const fd_conv *p) {
     long most = 0;
     for (long i = 0; i < p->phases; i++) {
-        const fd_axis *w = p->phase[i].w;
+        const fd_conv_axis *w = p->phase[i].w;
         for (long t = 1; t < w->taps; t++)
             if (w->at[t] != w->at[t - 1] + 1) return 0;
         most = FD_MAX(most, w->taps);
@@ -258,12 +258,12 @@ static int rows_are_runs(const fd_conv *p) {
 static double inside_share(const fd_conv *p) {
     double inside = 0, all = 0;
     for (long i = 0; i < p->phases; i++) {
-        const fd_phase *f = p->phase + i;
+        const fd_conv_phase *f = p->phase + i;
         double h = 0, w = 0;
         for (long q = 0; q < f->h->size; q++) h += (double)(f->h->high[q] - f->h->low[q]);
         for (long q = 0; q < f->w->size; q++) w += (double)(f->w->high[q] - f->w->low[q]);
         inside += h * w;
-        all += (double)fd_phase_pixels(f) * (double)fd_phase_taps(f);
+        all += (double)fd_conv_pixels(f) * (double)fd_conv_taps(f);
     }
     return all > 0 ? inside / all : 1;
 }
@@ -272,7 +272,7 @@ static double inside_share(const fd_conv *p) {
 static long split(direct *d) {
     const fd_conv *p = d->p;
     double pixels = 0;
-    for (long i = 0; i < p->phases; i++) pixels += (double)p->x.N * (double)fd_phase_pixels(p->phase + i);
+    for (long i = 0; i < p->phases; i++) pixels += (double)p->x.N * (double)fd_conv_pixels(p->phase + i);
     const double each = fd_conv_work(p) / FD_MAX(1, pixels); /* of a pixel, all lanes */
     long size = (long)FD_MAX(96, FD_MIN(PIXELS, CHUNK_WORK / FD_MAX(1, each)));
     size = size / FD_MR * FD_MR;
@@ -283,7 +283,7 @@ static long split(direct *d) {
     size = FD_MIN(PIXELS, (size + FD_MR - 1) / FD_MR * FD_MR);
     d->chunks[0] = 0;
     for (long i = 0; i < p->phases; i++) {
-        d->pixel_blocks[i] = (p->x.N * fd_phase_pixels(p->phase + i) + size - 1) / size;
+        d->pixel_blocks[i] = (p->x.N * fd_conv_pixels(p->phase + i) + size - 1) / size;
         d->chunks[i + 1] = d->chunks[i] + d->pixel_blocks[i] * d->panel_blocks;
     }
     return d->chunks[p->phases];
@@ -336,7 +336,7 @@ fd_border FN(fd_conv_border)(const fd_conv *p) {
     long low[2] = {0, 0}, high[2] = {p->x.H, p->x.W};
     for (long i = 0; i < p->phases; i++)
         for (int axis = 0; axis < 2; axis++) {
-            const fd_axis *a = axis ? p->phase[i].w : p->phase[i].h;
+            const fd_conv_axis *a = axis ? p->phase[i].w : p->phase[i].h;
             if (!a->taps || !a->size) continue;
             low[axis] = FD_MIN(low[axis], a->at[0]);
             high[axis] = FD_MAX(high[axis], (a->size - 1) * a->step + a->at[a->taps - 1] + 1);

@@ -42,7 +42,7 @@ static void pack(const planar *d) {
     const fd_conv *p = d->p;
     float *out = d->w;
     for (long i = 0; i < p->phases; i++) {
-        fd_phase *f = p->phase + i;
+        fd_conv_phase *f = p->phase + i;
         const long rows = f->h->taps, cols = f->w->taps, C = p->x.C;
         f->packed = out;
         for (long lane = 0; lane < p->lanes; lane++)
@@ -59,7 +59,7 @@ static void pack(const planar *d) {
 }
 
 /* results [j, j + count) of row i (all rows, if flat) of one image: sums[lane][count] */
-static void sum_columns(const planar *d, const fd_phase *f, long n, long i, long j, long count, float *sums) {
+static void sum_columns(const planar *d, const fd_conv_phase *f, long n, long i, long j, long count, float *sums) {
     const fd_conv *p = d->p;
     const long C = p->x.C, W = d->b.W, cols = f->w->taps;
     const long inner = d->along_row ? C : cols, k = d->along_row ? cols : C, taps = f->h->taps * inner;
@@ -101,7 +101,7 @@ static void store(const fd_conv *p, const float *sums, long from, long count, fl
 static void planar_chunk(void *ctx, long chunk) {
     const planar *d = ctx;
     const fd_conv *p = d->p;
-    const fd_phase *f = p->phase + chunk / d->blocks / p->x.N;
+    const fd_conv_phase *f = p->phase + chunk / d->blocks / p->x.N;
     const long n = chunk / d->blocks % p->x.N, i0 = chunk % d->blocks * d->rows, i1 = FD_MIN(f->h->size, i0 + d->rows);
     const long widest = p->lanes <= fd_tile_rows(FD_NV) ? FD_NV : FD_NV - 1;
     float sums[FD_MR_MAX * FD_NR];
@@ -126,7 +126,7 @@ static void planar_chunk(void *ctx, long chunk) {
 int FN(fd_conv_planar_pays)(const fd_conv *p) {
     if (2 * p->lanes > VL || !p->x.C) return 0;
     for (long i = 0; i < p->phases; i++) {
-        const fd_axis *w = p->phase[i].w;
+        const fd_conv_axis *w = p->phase[i].w;
         const double used = p->x.C == 1 ? 0.8 : (double)w->size / (double)((w->size + VL - 1) / VL * VL);
         if (w->step != 1 || (double)p->lanes > 0.7 * VL * used) return 0;
     }

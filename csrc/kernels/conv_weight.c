@@ -31,10 +31,10 @@ typedef struct {
     const float *x, *y; /* the first pixel of each */
 } line;
 
-FD_INLINE long k_rows(const weight *d, const fd_phase *f) { return fd_phase_taps(f) * d->p->x.C; }
+FD_INLINE long k_rows(const weight *d, const fd_conv_phase *f) { return fd_conv_taps(f) * d->p->x.C; }
 
 /* columns [*from, *to) of y for which tap c of a filter row lies inside x */
-static void inside(const fd_axis *w, long c, long *from, long *to) {
+static void inside(const fd_conv_axis *w, long c, long *from, long *to) {
     *from = 0, *to = w->size;
     while (*from < *to && w->low[*from] > c) ++*from;
     while (*to > *from && w->high[*to - 1] <= c) --*to;
@@ -65,10 +65,10 @@ static void weight_chunk(void *ctx, long chunk) {
     const fd_conv *p = d->p;
     const long block = chunk % d->blocks, panel = chunk / d->blocks % d->panels;
     const long part = chunk / d->blocks / d->panels % d->parts, phase = chunk / d->blocks / d->panels / d->parts;
-    const fd_phase *f = p->phase + phase;
-    const fd_axis *h = f->h, *w = f->w;
+    const fd_conv_phase *f = p->phase + phase;
+    const fd_conv_axis *h = f->h, *w = f->w;
     const long n0 = panel * FD_NR, nv = fd_panel_vectors(n0, p->lanes), nr = nv * VL, lanes = FD_MIN(nr, p->lanes - n0);
-    const long groups = d->merged ? 1 : fd_phase_taps(f), rows = d->merged ? k_rows(d, f) : p->x.C;
+    const long groups = d->merged ? 1 : fd_conv_taps(f), rows = d->merged ? k_rows(d, f) : p->x.C;
     const long r0 = rows * block / d->blocks, r1 = rows * (block + 1) / d->blocks, step = w->step * d->x_w;
     if (r0 == r1) return;
     float *sums = f->packed + (size_t)part * d->part_size + n0 * k_rows(d, f);
@@ -130,7 +130,7 @@ static void finish_chunk(void *ctx, long chunk) {
     const weight *d = ctx;
     const fd_conv *p = d->p;
     const long vectors = (p->lanes + VL - 1) / VL, lane = chunk % vectors * VL, lanes = FD_MIN(VL, p->lanes - lane);
-    const fd_phase *f = p->phase + chunk / vectors;
+    const fd_conv_phase *f = p->phase + chunk / vectors;
     const long n0 = lane / FD_NR * FD_NR, nr = fd_panel_vectors(n0, p->lanes) * VL, T = p->KH * p->KW, C = p->x.C;
     const float *sums = f->packed + n0 * k_rows(d, f) + (lane - n0);
     float *dw = d->dw + lane * p->w_lane;
@@ -176,8 +176,8 @@ int FN(fd_conv_weight)(const fd_conv *p, float *dw) {
     }
     long most_rows = 1, most_taps = 1, most_units = 1;
     for (long i = 0; i < p->phases; i++) {
-        const fd_phase *f = p->phase + i;
-        most_taps = FD_MAX(most_taps, fd_phase_taps(f));
+        const fd_conv_phase *f = p->phase + i;
+        most_taps = FD_MAX(most_taps, fd_conv_taps(f));
         most_rows = FD_MAX(most_rows, k_rows(&d, f));
         most_units = FD_MAX(most_units, p->x.N * f->h->size * ((f->w->size + PIXELS - 1) / PIXELS));
     }

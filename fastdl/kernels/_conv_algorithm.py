@@ -9,8 +9,8 @@ class set_conv_algorithm(AbstractContextManager):
     """Choose how the compiled convolutions compute: "auto" (the fastest for the shape) or "exact" (plain sums only).
 
     "auto" uses Winograd's algorithm for 3x3 filters where it pays. Its rounding error is some 2 to 10 times that of
-    the plain sum, a few 1e-6 relative; "exact" is for comparing results to the last digits. It takes effect at once; as a
-    context manager it is undone at the end of the block:
+    the plain sum, a few 1e-6 relative; "exact" is for comparing results to the last digits. It takes effect at once;
+    as a context manager it is undone at the end of the block:
 
     >>> with set_conv_algorithm("exact"):
     ...     conv_algorithm()
