@@ -259,10 +259,12 @@ _LAZY = (
 def __getattr__(name):
     if name in _LAZY:
         return importlib.import_module("fastdl." + name)
+    if name in ("conv_algorithm", "set_conv_algorithm"):
+        return getattr(importlib.import_module("fastdl.kernels._conv_algorithm"), name)
     if name in ("save", "load"):
         return getattr(importlib.import_module("fastdl.io"), name)
     raise AttributeError(f"module 'fastdl' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), *_LAZY, "load", "save"])
+    return sorted([*globals(), *_LAZY, "conv_algorithm", "load", "save", "set_conv_algorithm"])

@@ -24,6 +24,7 @@ from fastdl.ops.activation import (
     tanhshrink,
     threshold,
 )
+from fastdl.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from fastdl.ops.index import one_hot
 from fastdl.ops.matmul import linear
 from fastdl.ops.shape import pad
