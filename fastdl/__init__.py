@@ -237,7 +237,9 @@ from fastdl.ops.unary import (
     trunc,
 )
 
+from fastdl.kernels import set_conv_algorithm, use
 from fastdl.random import fork_rng, get_rng_state, initial_seed, manual_seed, set_rng_state
+from fastdl.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 

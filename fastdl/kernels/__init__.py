@@ -7,6 +7,7 @@ numpy   whole-array NumPy; float64 too                       cython  C with SIMD
 and `matmul_cython.pyx` are the rungs. `use("numpy")` chooses a rung, `table()` says which exist and which is chosen.
 """
 
+from fastdl.kernels._conv_algorithm import conv_algorithm, set_conv_algorithm
 from fastdl.kernels._registry import RUNGS, backend, names, table, use
 
-__all__ = ["RUNGS", "backend", "names", "table", "use"]
+__all__ = ["RUNGS", "backend", "conv_algorithm", "names", "set_conv_algorithm", "table", "use"]
