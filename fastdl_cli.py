@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", metavar="TEXT", help="workloads whose name holds TEXT")
     bench.add_argument("--threads", type=positive, nargs="+", metavar="N", help="thread counts (default 1 and all)")
     bench.add_argument("--pairs", type=positive, default=20, metavar="N", help="turns of each side (default 20)")
-    bench.add_argument("--rungs", action="store_true", help="time the naive, NumPy and Numba rungs too")
+    bench.add_argument("--rungs", action="store_true", help="time the NumPy and Numba rungs too (naive: study)")
     bench.add_argument("--out", metavar="FOLDER", help="write results.json and results.md there")
     return top
 

@@ -29,7 +29,7 @@ def run(args):
         print(f"\n{n} thread{'s' if n > 1 else ''}: milliseconds, ratio = PyTorch's time / fastdl's")
         for workload in chosen:
             try:
-                row = pair.measure(workload, n, args.pairs, sides)
+                row = pair.measure(workload, n, args.pairs, sides, ("numpy", "numba") if args.rungs else ())
             except RuntimeError as error:
                 print(f"{workload.name}: {error}", flush=True)
                 continue
@@ -42,6 +42,8 @@ def run(args):
                     f"asked {c['bar']:<5} {c['verdict']:<4} limit {c['share']:>5}  error {c['error']}",
                     flush=True,
                 )
+            for rung, seconds in row["rungs"].items():
+                print(f"{'':<46} on {rung}: " + ", ".join(f"{k} {report.human(v)} ms" for k, v in seconds.items()))
     machine = {"cpu": _info.cpu_name(), "isa": _info.collect()["isa"], "versions": sorted(versions)}
     if args.out and rows:
         print(f"\nsaved {report.save(args.out, rows, limits, machine)}")

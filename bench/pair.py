@@ -63,8 +63,8 @@ def cpus_for(threads):
     return usable[:threads]
 
 
-def measure(workload, threads, pairs, sides=("torch", "fastdl")):
-    """One row of the results: times, ratio and its interval, errors, memory."""
+def measure(workload, threads, pairs, sides=("torch", "fastdl"), rungs=()):
+    """One row of the results: times, ratio and its interval, errors, memory; seconds of other rungs of fastdl."""
     row = {"workload": workload.name, "threads": threads, "passes": {}}
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(side, threads, cpus_for(threads))) for side in sides]
@@ -75,6 +75,7 @@ def measure(workload, threads, pairs, sides=("torch", "fastdl")):
             result = take_turns(workers, name, pairs)
             result["options"] = {side: b["passes"][name] for side, b in zip(sides, built, strict=True)}
             row["passes"][name] = result
+        row["rungs"] = {rung: workers[-1].ask(do="rung", rung=rung) for rung in rungs}
         errors = compare(workers)
     for name, values in errors.items():
         row["passes"][name]["error"] = values

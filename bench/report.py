@@ -88,4 +88,24 @@ def markdown(results):
                         f"| {c['verdict']} | {c['share']} | {c['error']} | {c['preempted']} |"
                     )
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines + rungs(results["rows"]))
+
+
+def rungs(rows):
+    """The table of the slower rungs, where they were timed (--rungs). Naive would take hours: see `fastdl study`."""
+    timed = [row for row in rows if row.get("rungs")]
+    if not timed:
+        return []
+    lines = [
+        "## The other rungs",
+        "",
+        "| workload | threads | pass | NumPy ms | Numba ms | C ms |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for row in timed:
+        for name, p in row["passes"].items():
+            numpy, numba = (human(row["rungs"][rung][name]) for rung in ("numpy", "numba"))
+            lines.append(
+                f"| {row['workload']} | {row['threads']} | {name} | {numpy} | {numba} | {human(p['seconds']['fastdl'])} |"
+            )
+    return [*lines, ""]
