@@ -52,6 +52,9 @@ INTERPRETED = {"__init__", "attention", "convert", "creation", "dropout", "inpla
 COMPILED = ["fastdl/autograd.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED
 )
+COMPILED += [
+    f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "matmul")
+]  # on every call's way
 CYTHON_FLAGS = ["-O1", "-g0", "-Wno-unused-function", "-Wno-cpp"]
 USER_FLAGS = shlex.split(os.environ.get("CFLAGS", ""))  # again at the end of every command, so that they win
 # Python's own semantics for indexing, division and annotations: the same .py files also run uncompiled.

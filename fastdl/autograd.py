@@ -60,8 +60,8 @@ class _ThreadExit:
     def __init__(self, ident):
         self.ident = ident
 
-    def __del__(self):
-        _off.discard(self.ident)
+    def __del__(self, off=_off):  # a default: at the interpreter's end the module's names are gone
+        off.discard(self.ident)
 
 
 def is_grad_enabled():
@@ -1084,6 +1084,9 @@ def _capture(node, grads, captured):
             captured[(node, nr)] = grads if node._outputs == 1 else grads[nr]
 
 
+memory_owners = set()  # types of objects that own the memory of one array, such as the blocks of fastdl's pool
+
+
 def _own_references(box):
     thing = box.pop()
     return sys.getrefcount(thing)
@@ -1107,24 +1110,29 @@ def _store(leaf, box, create):
     if create:
         leaf.grad = grad if grad._tracked else Tensor(grad.array.copy(order="K"))
         return
-    # Provably fresh: nobody else refers to the tensor, to its array, or to the array this one is a view of.
     array = grad.array
-    if sys.getrefcount(grad) == _LOCAL and sys.getrefcount(array) == _LOCAL + 1 and array.flags.writeable:
+    if sys.getrefcount(grad) == _LOCAL and sys.getrefcount(array) == _LOCAL + 1 and _owns(array):
+        grad.output_nr = 0
+        leaf.grad = grad
+    else:
+        leaf.grad = Tensor(array.copy(order="K"))
+
+
+def _owns(array):
+    """True if nobody but this array refers to its memory (its own references are the caller's business)."""
+    if not array.flags.writeable:
+        return False
+    size = array.nbytes
+    while array.base is not None:
         owner = array.base
-        if (
-            owner is None
-            or type(owner).__name__ == "PoolBlock"
-            or (
-                type(owner) is ndarray
-                and (owner.base is None or type(owner.base).__name__ == "PoolBlock")
-                and owner.nbytes == array.nbytes
-                and sys.getrefcount(owner) == _LOCAL + 1
-            )
-        ):
-            grad.output_nr = 0
-            leaf.grad = grad
-            return
-    leaf.grad = Tensor(array.copy(order="K"))
+        if sys.getrefcount(owner) != _LOCAL + 1:  # this variable and array.base
+            return False
+        if type(owner) is not ndarray:
+            return type(owner) in memory_owners
+        if owner.nbytes != size:  # a part of something larger would keep all of it alive
+            return False
+        array = owner
+    return True
 
 
 # --------------------------------------------------------------------------------------------------- finding faults

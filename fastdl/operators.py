@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl.autograd import Tensor
+from fastdl.autograd import Tensor, memory_owners
 from fastdl.ops import activation, convert, creation, elementwise, index, inplace, linalg, random, reduce, shape, unary
 
 OPERATORS = {
@@ -111,3 +111,9 @@ def _bind():
 
 
 _bind()
+try:
+    from fastdl._native import PoolBlock
+
+    memory_owners.add(PoolBlock)
+except ImportError:  # no compiled kernels in this install
+    pass

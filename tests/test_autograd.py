@@ -15,6 +15,7 @@ import pytest
 import fastdl as fd
 from fastdl import autograd
 from fastdl.autograd import Function, Tensor, grad, gradcheck, gradgradcheck
+from fastdl.kernels._memory import empty
 
 
 def leaf(*values, dtype="float32"):
@@ -101,8 +102,9 @@ def test_a_hook_that_keeps_the_gradient_does_not_share_it():
     assert x.grad.tolist() == [4, 4] and kept[0].tolist() == [2, 2]
 
 
-def test_a_fresh_gradient_is_not_copied():
-    """Large weight gradients are handed over, not copied: the array that backward made is the one in .grad."""
+@pytest.mark.parametrize("kind", ["own", "transposed", "kernel memory", "kernel memory, transposed"])
+def test_a_fresh_gradient_is_not_copied(kind):
+    """Large weight gradients are handed over, not copied: the memory that backward filled is the memory of .grad."""
     made = []
 
     class Twice(Function):
@@ -112,13 +114,47 @@ def test_a_fresh_gradient_is_not_copied():
 
         @staticmethod
         def backward(ctx, dy):
-            g = dy.array * 2
+            g = empty(dy.shape, dy.dtype) if "kernel" in kind else np.empty(dy.shape, dy.dtype)
+            np.multiply(dy.array, 2, out=g)
             made.append(g.ctypes.data)
-            return Tensor(g)
+            return Tensor(g.T if "transposed" in kind else g)
+
+    x = fd.ones(200, 200, requires_grad=True)
+    Twice.apply(x).sum().backward()
+    assert x.grad.array.ctypes.data == made[0]
+
+
+@pytest.mark.parametrize("kind", ["kept", "kept array", "part", "read-only", "kept base"])
+def test_a_gradient_that_somebody_holds_is_copied(kind):
+    kept = []
+
+    class Twice(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return Tensor(x.array * 2)
+
+        @staticmethod
+        def backward(ctx, dy):
+            g = dy.array * 2
+            if kind == "part":
+                g = np.concatenate([g, g])[: len(g)]
+            elif kind == "read-only":
+                g = np.broadcast_to(np.float32(2), g.shape)
+            elif kind == "kept base":
+                kept.append(g)
+                g = g.T
+            t = Tensor(g)
+            if kind == "kept":
+                kept.append(t)
+            elif kind == "kept array":
+                kept.append(g)
+            return t
 
     x = leaf(1, 2, 3)
     Twice.apply(x).sum().backward()
-    assert x.grad.array.ctypes.data == made[0]
+    assert x.grad.tolist() == [2, 2, 2] and x.grad.array.flags.owndata and x.grad.array.flags.writeable
+    for thing in kept:
+        assert not np.shares_memory(thing.array if isinstance(thing, Tensor) else thing, x.grad.array)
 
 
 def test_gradients_have_the_type_of_their_leaf():

@@ -13,23 +13,26 @@ import numpy as np
 
 from fastdl.kernels._memory import empty, plain
 from fastdl.kernels._registry import implementation
-from fastdl.kernels._shapes import same_float_dtype
+from fastdl.kernels._shapes import FLOATS, same_float_dtype
 
 
 def matmul_forward(a, b, bias=None, act=None):
     """act(a @ b + bias); see the top of this file."""
-    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+    shape_a, shape_b = a.shape, b.shape
+    if len(shape_a) < 2 or len(shape_b) < 2 or shape_a[-1] != shape_b[-2]:
         raise ValueError(
             f"matmul: shapes {a.shape} and {b.shape} do not fit: the last axis of the first {a.shape[-1:]} must equal "
             f"the second-last of the second {b.shape[-2:-1]}; is a .T missing?"
         )
-    dtype = same_float_dtype("matmul", a=a, b=b, bias=bias)
-    M, N = a.shape[-2], b.shape[-1]
+    dtype = a.dtype
+    if bias is not None or dtype is not b.dtype or dtype not in FLOATS:
+        dtype = same_float_dtype("matmul", a=a, b=b, bias=bias)
+    M, N = shape_a[-2], shape_b[-1]
     if bias is not None and bias.shape != (N,):
         raise ValueError(f"matmul: bias must have shape ({N},), one for each column of the result; got {bias.shape}")
-    if act not in (None, "relu"):
+    if act is not None and act != "relu":
         raise ValueError(f"matmul: act must be None or 'relu'; got {act!r}")
-    if a.ndim == 2 and b.ndim == 2:
+    if len(shape_a) == 2 and len(shape_b) == 2:
         batch = ()
     else:
         try:
@@ -44,6 +47,6 @@ def matmul_forward(a, b, bias=None, act=None):
 def matmul_cost(a, b, bias=None, act=None):
     """(FLOPs, bytes) of one call."""
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    M, K, N = *a.shape[-2:], b.shape[-1]
+    (M, K), N = a.shape[-2:], b.shape[-1]
     out = int(np.prod(batch)) * M * N
     return 2 * out * K, a.itemsize * (a.size + b.size + out)

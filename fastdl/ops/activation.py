@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor
+from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.ops._dtypes import as_float
 from fastdl.ops._quiet import quietly
 from fastdl.ops.special import erf_array
@@ -31,7 +31,8 @@ class Relu(Function):
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
-        return PassWhere.apply(dy, y.array > 0)
+        mask = np.greater(y.array, _ZEROS.get(y.array.dtype, 0))
+        return PassWhere.apply(dy, mask) if is_grad_enabled() else Tensor(np.multiply(dy.array, mask))
 
 
 class PassWhere(Function):
