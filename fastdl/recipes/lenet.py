@@ -23,7 +23,7 @@ from fastdl.train import Trainer
 BASELINES = {"logistic regression": 0.906, "nearest neighbour": 0.931}
 EPOCHS = 12
 BATCH = 32
-RATE = 2e-3
+RATE = 3e-3
 
 
 def run(
