@@ -18,46 +18,53 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/axis.h"
 #include "args/conv2d.h"
 #include "args/dropout.h"
+#include "args/embedding.h"
 #include "args/matmul.h"
 #include "args/norm.h"
 #include "args/optim_step.h"
 #include "args/pool2d.h"
 #include "args/recurrent.h"
 #include "args/resize.h"
+#include "args/roi.h"
 #include "args/roofline.h"
 #include "args/softmax.h"
 
 /* One line a kernel: the table, its type and its instances per ISA all come from this list. */
-#define FD_KERNELS(X)        \
-    X(activation)            \
-    X(activation_backward)   \
-    X(adam)                  \
-    X(batch_norm)            \
-    X(batch_norm_backward)   \
-    X(gru)                   \
-    X(gru_backward)          \
-    X(layer_norm)            \
-    X(layer_norm_backward)   \
-    X(lstm)                  \
-    X(lstm_backward)         \
-    X(matmul)                \
-    X(max_pool2d)            \
-    X(max_pool2d_route)      \
-    X(resize)                \
-    X(rnn)                   \
-    X(rnn_backward)          \
-    X(roofline)              \
-    X(sgd)                   \
-    X(softmax)               \
-    X(softmax_backward)      \
-    X(softmax_cross_entropy) \
-    X(attention)             \
-    X(attention_backward)    \
-    X(dropout)               \
-    X(conv2d)                \
-    X(conv2d_backward_x)     \
-    X(conv2d_backward_w)     \
-    X(channel_sum)
+#define FD_KERNELS(X)      \
+    X(activation)          \
+    X(activation_backward) \
+    X(adam)                \
+    X(attention)           \
+    X(attention_backward)  \
+    X(batch_norm)          \
+    X(batch_norm_backward) \
+    X(channel_sum)         \
+    X(conv2d)              \
+    X(conv2d_backward_w)   \
+    X(conv2d_backward_x)   \
+    X(dropout)             \
+    X(embedding)           \
+    X(embedding_backward)  \
+    X(gru)                 \
+    X(gru_backward)        \
+    X(layer_norm)          \
+    X(layer_norm_backward) \
+    X(lstm)                \
+    X(lstm_backward)       \
+    X(matmul)              \
+    X(max_pool2d)          \
+    X(max_pool2d_route)    \
+    X(resize)              \
+    X(rnn)                 \
+    X(rnn_backward)        \
+    X(roi_align)           \
+    X(roi_pool)            \
+    X(roi_pool_route)      \
+    X(roofline)            \
+    X(sgd)                 \
+    X(softmax)             \
+    X(softmax_backward)    \
+    X(softmax_cross_entropy)
 
 typedef struct {
     const char *isa;

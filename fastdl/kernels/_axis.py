@@ -1,8 +1,8 @@
 """One axis of a pooling or a resize: which inputs every output reads, as a small sparse matrix.
 
 Pooling and resizing treat height and width alike and apart, so two Axis objects say everything about windows: stride,
-padding, dilation, ceil_mode, adaptive bins, interpolation weights. Kernels loop over entries and know none of these words.
-The transposed Axis lists for every input the outputs that read it: with it a backward pass gathers instead of scattering.
+padding, dilation, ceil_mode, adaptive bins, interpolation weights. Kernels loop over entries and know none of these.
+The transposed Axis lists for every input the outputs that read it; with it a backward pass gathers, not scatters.
 """
 
 from dataclasses import dataclass
