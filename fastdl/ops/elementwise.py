@@ -360,6 +360,8 @@ def remainder(input, other):
 def pow(input, exponent):
     """input ** exponent; either may be a number."""
     if isinstance(input, Tensor) and not isinstance(exponent, Tensor) and isinstance(exponent, (int, float)):
+        if input.array.dtype.kind == "b":
+            input = cast(input, result_type(input, exponent))
         if exponent == 2:
             return input.square()
         if input.array.dtype.kind != "f":

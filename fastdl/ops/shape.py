@@ -40,7 +40,9 @@ def reshape(input, *shape):
 def view(input, *shape):
     """reshape (which copies where torch's view would refuse); with a dtype, the bytes read as that type."""
     if len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
-        return Tensor(input.array.view(shape[0]))
+        out = input.detach()
+        out.array = input.array.view(shape[0])
+        return out
     return reshape(input, *shape)
 
 
@@ -206,6 +208,8 @@ def repeat(input, *sizes):
     if lead < 0:
         raise RuntimeError(f"repeat: {len(sizes)} counts {sizes} for a tensor of {len(shape)} dimensions")
     full = (1,) * lead + shape
+    if sizes.count(1) == len(sizes):
+        return reshape(input.clone(), full)
     # (n, m) repeated (a, b) times: (1, n, 1, m) -> (a, n, b, m) -> (a n, b m)
     apart = reshape(input, tuple([m for n in full for m in (1, n)]))
     spread = expand(apart, tuple([m for count, n in zip(sizes, full) for m in (count, n)]))
@@ -379,7 +383,7 @@ class Flip(Function):
     @staticmethod
     def forward(ctx, x, axes):
         ctx.axes = axes
-        return Tensor(np.flip(x.array, axes))
+        return Tensor(np.flip(x.array, axes).copy())
 
     @staticmethod
     def backward(ctx, dy):
@@ -470,13 +474,13 @@ class DiagonalEmbed(Function):
 def diagonal(input, offset=0, dim1=0, dim2=1):
     """A diagonal of two axes, as the last axis of the result."""
     ndim = input.array.ndim
-    return Diagonal.apply(input, offset, axis_of(dim1, ndim, "diagonal"), axis_of(dim2, ndim, "diagonal"))
+    return Diagonal.apply_view(input, offset, axis_of(dim1, ndim, "diagonal"), axis_of(dim2, ndim, "diagonal"))
 
 
 def diag(input, diagonal=0):
     """The diagonal of a matrix, or the matrix with this diagonal."""
     if input.array.ndim == 2:
-        return Diagonal.apply(input, diagonal, 0, 1)
+        return Diagonal.apply_view(input, diagonal, 0, 1)
     if input.array.ndim != 1:
         raise RuntimeError(f"diag: expected 1 or 2 dimensions, not {input.array.ndim}")
     n = input.array.shape[0] + abs(diagonal)
@@ -582,7 +586,7 @@ def unfold(input, dimension, size, step):
     axis = axis_of(dimension, len(shape), "unfold")
     if size > shape[axis] or size < 0 or step <= 0:
         raise RuntimeError(f"unfold: size {size} and step {step} do not fit axis {axis} of shape {shape}")
-    return Unfold.apply(input, axis, size, step)
+    return Unfold.apply_view(input, axis, size, step)
 
 
 def ravel(input):
