@@ -9,6 +9,8 @@
  * Threads, by shape only: where W_hh fits the private cache and there are rows enough, each chunk takes a few rows of the batch
  * through all steps and never waits (`rows_chunk`). Otherwise chunks are blocks of units, and one of step s + 1 waits
  * until all of step s are done (`wave_chunk`): W_hh is then read once per step, not once per thread and step.
+ *
+ * A few rows in all (a cell, a short sequence) read W_hh where it lies: packing would cost more than the steps.
  */
 #include "kernels/recurrent.h"
 
@@ -26,14 +28,17 @@ struct loop {
     const fd_cell *cell;
     void (*block)(const loop *l, long stage, long block, long row, long rows); /* rows <= ROWS */
     long stages, blocks, units;                                                /* units in a block */
-    float *packed;
-    long block_size; /* floats of a packed block */
-    float *dgates;   /* (T, B, ld) */
+    float *packed;                                                             /* NULL: W_hh is read where it lies */
+    long block_size;                                                           /* floats of a packed block */
+    float *dgates;                                                             /* (T, B, ld) */
     long ld;
     long row_chunks;    /* rows_chunk */
     long groups, group; /* wave_chunk: groups per stage, blocks in a group */
     fd_counter done;
 };
+
+/* are there too few rows in all to pay for packing? */
+static int few_rows(const fd_recurrent_args *g) { return g->T * g->B <= 16; }
 
 FD_INLINE long time_of(const loop *l, long step) { return l->g->reverse ? l->g->T - 1 - step : step; }
 
@@ -49,9 +54,10 @@ static fd_step step_at(const loop *l, long step) {
     return s;
 }
 
-/* c (rows, n) (+)= a (rows, K) * packed, which is `vectors` vectors wide: panels of FD_NV vectors and a narrower last one. */
-static void product(const float *a, long lda, long rows, long K, const float *packed, long vectors, float *c, long ldc, long n,
-                    int accumulate) {
+/* c (rows, n) (+)= a (rows, K) * b, which is `vectors` vectors wide: rows ldb apart, or, where ldb is 0, packed in panels of
+ * FD_NV vectors and a narrower last one. */
+static void product(const float *a, long lda, long rows, long K, const float *b, long ldb, long vectors, float *c, long ldc,
+                    long n, int accumulate) {
     const float *a_rows[FD_MR_MAX];
     float *c_rows[FD_MR_MAX];
     for (long q = 0; q < vectors; q += FD_NV) {
@@ -61,8 +67,8 @@ static void product(const float *a, long lda, long rows, long K, const float *pa
                          .as = 1,
                          .k = FD_MIN(KC, K - k),
                          .taps = 1,
-                         .b = packed + q * VL * K + k * nv * VL,
-                         .ldb = nv * VL,
+                         .b = ldb ? b + q * VL + k * ldb : b + q * VL * K + k * nv * VL,
+                         .ldb = ldb ? ldb : nv * VL,
                          .c = c_rows,
                          .n = n - q * VL,
                          .accumulate = accumulate || k > 0};
@@ -80,21 +86,25 @@ static void product(const float *a, long lda, long rows, long K, const float *pa
 }
 
 /* --- the loop ------------------------------------------------------------------------------------------------------ */
+/* Every other stage takes the blocks from the end: what of W_hh the stage before has left in the cache is used first. */
+static void some_blocks(const loop *l, long stage, long first, long end, long row, long row_end) {
+    for (long i = first; i < end; i++) {
+        const long b = stage & 1 ? l->blocks - 1 - i : i;
+        for (long r = row; r < row_end; r += ROWS) l->block(l, stage, b, r, FD_MIN(ROWS, row_end - r));
+    }
+}
+
 static void rows_chunk(void *ctx, long chunk) {
     const loop *l = ctx;
     const long row = chunk * l->g->B / l->row_chunks, end = (chunk + 1) * l->g->B / l->row_chunks;
-    for (long stage = 0; stage < l->stages; stage++)
-        for (long b = 0; b < l->blocks; b++)
-            for (long r = row; r < end; r += ROWS) l->block(l, stage, b, r, FD_MIN(ROWS, end - r));
+    for (long stage = 0; stage < l->stages; stage++) some_blocks(l, stage, 0, l->blocks, row, end);
 }
 
 static void wave_chunk(void *ctx, long chunk) {
     loop *l = ctx;
     const long stage = chunk / l->groups, first = chunk % l->groups * l->group;
-    const long end = FD_MIN(l->blocks, first + l->group);
     fd_wait_for(&l->done, stage * l->groups);
-    for (long b = first; b < end; b++)
-        for (long r = 0; r < l->g->B; r += ROWS) l->block(l, stage, b, r, FD_MIN(ROWS, l->g->B - r));
+    some_blocks(l, stage, first, FD_MIN(l->blocks, first + l->group), 0, l->g->B);
     fd_count(&l->done);
 }
 
@@ -138,11 +148,55 @@ static void pack_forward(void *ctx, long block) {
     }
 }
 
+/* Half the lanes of a vector of W_hh^T h: acc[i] sums row i of w (n rows are there, the others repeat the last) times h. */
+#define HALF (VL / 2)
+FD_INLINE void half_dots(const float *w, long ldw, long n, const float *h, long K, vf *acc) {
+    const float *row[HALF];
+    FD_UNROLL for (long i = 0; i < HALF; i++) {
+        row[i] = w + FD_MIN(i, n - 1) * ldw;
+        acc[i] = vzero();
+    }
+    long k = 0;
+    for (; k + VL <= K; k += VL) {
+        const vf v = vload(h + k);
+        FD_UNROLL for (long i = 0; i < HALF; i++) acc[i] = vfma(vload(row[i] + k), v, acc[i]);
+    }
+    if (k < K) {
+        const vf v = vload_n(h + k, K - k);
+        FD_UNROLL for (long i = 0; i < HALF; i++) acc[i] = vfma(vload_n(row[i] + k, K - k), v, acc[i]);
+    }
+}
+
+/* sums (rows, gates * vectors * VL) = h W_hh^T of one block, from W_hh as it lies: a dot product a unit, VL of them added up
+ * together by transposing */
+static void dot_products(const loop *l, const float *h, long rows, long block, float *sums) {
+    const long H = l->g->H, vectors = l->cell->vectors, total = l->cell->gates * vectors;
+    for (long q = 0; q < total; q++) {
+        const long unit = block * l->units + q % vectors * VL, n = FD_MIN(VL, H - unit);
+        if (n <= 0) continue; /* the cell does not look there */
+        const float *w = l->g->w_hh + (q / vectors * H + unit) * H;
+        for (long r = 0; r < rows; r++) {
+            vf acc[VL];
+            half_dots(w, H, n, h + r * H, H, acc);
+            const long lower = FD_MIN(HALF, n - 1);
+            half_dots(w + lower * H, H, n - lower, h + r * H, H, acc + HALF);
+            vtranspose(acc);
+            FD_UNROLL for (int step = 1; step < VL; step *= 2) {
+                FD_UNROLL for (int i = 0; i < VL; i += 2 * step) acc[i] += acc[i + step];
+            }
+            vstore(sums + (r * total + q) * VL, acc[0]);
+        }
+    }
+}
+
 static void forward_block(const loop *l, long stage, long block, long row, long rows) {
     _Alignas(64) float sums[ROWS * FD_MAX(FD_NR, 4 * VL)];
     const fd_step s = step_at(l, stage);
     const long H = l->g->H, vectors = l->cell->gates * l->cell->vectors, width = vectors * VL;
-    product(s.h_prev + row * H, H, rows, H, l->packed + block * l->block_size, vectors, sums, width, width, 0);
+    if (l->packed)
+        product(s.h_prev + row * H, H, rows, H, l->packed + block * l->block_size, 0, vectors, sums, width, width, 0);
+    else
+        dot_products(l, s.h_prev + row * H, rows, block, sums);
     l->cell->forward(l->g, &s, row, rows, block * l->units, sums);
 }
 
@@ -170,9 +224,11 @@ int FN(fd_recurrent_forward)(const fd_cell *cell, const fd_recurrent_args *g) {
     const long vectors = cell->gates * cell->vectors;
     l.blocks = (g->H + l.units - 1) / l.units;
     l.block_size = vectors * VL * g->H;
-    l.packed = fd_pool_get((size_t)(l.blocks * l.block_size) * sizeof(float));
-    if (!l.packed) return FD_NO_MEMORY;
-    fd_run(pack_forward, &l, l.blocks, 4.0 * (double)(l.blocks * l.block_size));
+    if (!few_rows(g)) {
+        l.packed = fd_pool_get((size_t)(l.blocks * l.block_size) * sizeof(float));
+        if (!l.packed) return FD_NO_MEMORY;
+        fd_run(pack_forward, &l, l.blocks, 4.0 * (double)(l.blocks * l.block_size));
+    }
     run_loop(&l, fd_tile_rows(FD_MIN(FD_NV, vectors)));
     fd_pool_put(l.packed);
     return FD_OK;
@@ -192,17 +248,18 @@ static void backward_block(const loop *l, long stage, long block, long row, long
     const fd_recurrent_args *g = l->g;
     const long H = g->H, K = l->cell->gates * H, unit = block * FD_NR, width = FD_MIN(FD_NR, H - unit);
     const long step = g->T - 1 - stage, last = (l->cell->dgates - l->cell->gates) * H;
-    const float *packed = l->packed + block * l->block_size;
+    const float *w = l->packed ? l->packed + block * l->block_size : g->w_hh + unit;
+    const long ldw = l->packed ? 0 : H;
     const float *dgates = stage ? l->dgates + (time_of(l, step + 1) * g->B + row) * l->ld + last : NULL;
     if (step < 0) {
-        product(dgates, l->ld, rows, K, packed, fd_panel_vectors(unit, H), g->dh0 + row * H + unit, H, width,
+        product(dgates, l->ld, rows, K, w, ldw, fd_panel_vectors(unit, H), g->dh0 + row * H + unit, H, width,
                 l->cell->carries_dh);
         return;
     }
     if (stage == 0)
         for (long r = 0; r < rows; r++) memcpy(sums + r * FD_NR, g->dhT + (row + r) * H + unit, (size_t)width * sizeof(float));
     else
-        product(dgates, l->ld, rows, K, packed, fd_panel_vectors(unit, H), sums, FD_NR, FD_NR, 0);
+        product(dgates, l->ld, rows, K, w, ldw, fd_panel_vectors(unit, H), sums, FD_NR, FD_NR, 0);
     const fd_step s = step_at(l, step);
     l->cell->backward(g, &s, row, rows, unit, width, sums);
 }
@@ -282,14 +339,15 @@ int FN(fd_recurrent_backward)(const fd_cell *cell, const fd_recurrent_args *g) {
     l.ld = cell->dgates * g->H;
     if (l.ld % 256 == 0) l.ld += 16; /* rows a multiple of 1 KB apart would share few sets of L1 when read as columns */
     const size_t previous = (size_t)FD_MAX(rows * g->H, cell->dgates > cell->gates ? GH * g->D : 0);
-    float *packed = fd_pool_get(fd_packed_size(GH, g->H) * sizeof(float));
+    const int pack = !few_rows(g) || g->H % VL; /* full vectors are read: past the end of W_hh if its rows are odd */
+    float *packed = pack ? fd_pool_get(fd_packed_size(GH, g->H) * sizeof(float)) : NULL;
     float *dgates = fd_pool_get((size_t)(rows * l.ld) * sizeof(float));
     float *buffer = fd_pool_get(previous * sizeof(float));
     int code = FD_NO_MEMORY;
-    if (packed && dgates && buffer) {
+    if ((packed || !pack) && dgates && buffer) {
         l.packed = packed;
         l.dgates = dgates;
-        fd_run(pack_backward, &l, l.blocks, 4.0 * (double)(GH * g->H));
+        if (pack) fd_run(pack_backward, &l, l.blocks, 4.0 * (double)(GH * g->H));
         run_loop(&l, fd_tile_rows(fd_panel_vectors(0, g->H)));
         code = weight_gradients(&l, buffer);
     }

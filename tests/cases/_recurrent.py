@@ -13,9 +13,11 @@ SIZES = [
     ("no sequence", (2, 0, 3, 4), {}),
     ("no feature", (2, 3, 0, 4), {}),
     ("tile", (2, 6, 8, 16), {}),
-    ("tile plus one", (2, 7, 9, 17), {"reverse": True}),
+    ("whole vectors, read where they lie", (2, 3, 4, 32), {}),
+    ("two panels, read where they lie", (1, 2, 3, 67), {}),
+    ("tile plus one", (3, 7, 9, 17), {"reverse": True}),
     ("many rows, narrow", (2, 27, 2, 5), {}),
-    ("two panels", (2, 2, 3, 67), {}),
+    ("two panels", (5, 4, 3, 67), {}),
     ("without dx", (2, 3, 4, 5), {"need_dx": False}),
 ]
 LARGE = [
