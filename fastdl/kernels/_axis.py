@@ -40,9 +40,10 @@ class Axis:
         """The same entries by input: index names outputs, in ascending order."""
         order = np.argsort(self.index, kind="stable")
         ptr = np.searchsorted(self.index[order], np.arange(self.inputs + 1)).astype(np.int32)
-        return Axis(
-            self.outputs, self.inputs, self.taps, ptr, self._output[order], self.tap[order], self.weight[order]
-        )  # fmt: skip
+        entries = self._output[order], self.tap[order], self.weight[order]
+        result = Axis(self.outputs, self.inputs, self.taps, ptr, *entries)
+        result.__dict__["transposed"] = self
+        return result
 
     @cached_property
     def _output(self):
