@@ -29,7 +29,7 @@ from fastdl.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from fastdl.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from fastdl.ops.embedding import embedding
 from fastdl.ops.index import one_hot
-from fastdl.ops.matmul import linear
+from fastdl.ops.matmul import bilinear, linear
 from fastdl.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
