@@ -58,7 +58,12 @@ class Ladder:
 
 
 def cost(case: Case, arrays: dict) -> float:
-    """FLOPs of a case, by the contract's own formula: `<entry>_cost`, or `<kernel>_cost` for all entries."""
+    """FLOPs of a case, by the contract's own formula: `<entry>_cost`, or `<kernel>_cost` for all entries.
+
+    A case whose arrays are not the contract's arguments counts them itself (`flops`).
+    """
+    if hasattr(case, "flops"):
+        return float(case.flops(arrays))
     module = importlib.import_module(f"fastdl.kernels.{case.kernel}")
     function = getattr(module, f"{case.entry}_cost", None) or getattr(module, f"{case.kernel}_cost")
     given = {**arrays, **case.params, "backward": "_backward" in case.entry}

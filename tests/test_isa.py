@@ -14,7 +14,8 @@ _native = pytest.importorskip("fastdl._native", reason="no compiled kernels in t
 def test_kernels_on_this_tier(isa):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-k"]
-        + ["cython or threads or large", str(Path(__file__).with_name("test_kernels.py"))],
+        + ["cython or threads or large or simd_math"]
+        + [str(Path(__file__).with_name(name)) for name in ("test_kernels.py", "test_simd_math.py")],
         env={**os.environ, "FASTDL_ISA": isa, "FASTDL_STRICT": "1"},
         cwd=Path(__file__).parents[1],
         capture_output=True,

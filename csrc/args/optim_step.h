@@ -14,12 +14,12 @@ typedef struct {
     int nesterov, maximize, first;
 } fd_sgd_args;
 
-/* Adam: m, v the moving averages of g and g^2;  p -= step_size m / (sqrt(v) / root_correction + eps)
- * decoupled (AdamW): p *= 1 - lr decay first, instead of g += decay p */
+/* Adam: m, v the moving averages of g and g^2, or v_max where there is one;
+ * p = keep p - step_size m / (sqrt(v) / root_correction + eps), or with eps_inside ... / sqrt(v + eps) */
 typedef struct {
     long count;
     const fd_optim_array *arrays;
     float beta1, beta2, one_minus_beta1, one_minus_beta2;
-    float eps, decay, keep, step_size, root_correction; /* keep: 1 - lr decay if decoupled, else 1 */
-    int decoupled, maximize;
+    float eps, decay, keep, step_size, root_correction;
+    int eps_inside, maximize;
 } fd_adam_args;

@@ -76,12 +76,12 @@ int FN(fd_sgd_f32)(const fd_sgd_args *s) {
     return run(sgd_chunk, &t, 5);
 }
 
-FD_INLINE void adam(const fd_adam_args *s, const fd_optim_array *t, long begin, int amsgrad) {
+FD_INLINE void adam(const fd_adam_args *s, const fd_optim_array *t, long begin, int amsgrad, int eps_inside) {
     const long n = FD_MIN(CHUNK, t->n - begin);
     float *p = t->p + begin, *m = t->m + begin, *v = t->v + begin, *v_max = amsgrad ? t->v_max + begin : NULL;
     const float *g = t->g + begin;
     const vf b1 = vset1(s->beta1), b2 = vset1(s->beta2), a1 = vset1(s->one_minus_beta1), a2 = vset1(s->one_minus_beta2);
-    const vf eps = vset1(s->eps), decay = vset1(s->decoupled ? 0.0f : s->decay), keep = vset1(s->keep);
+    const vf eps = vset1(s->eps), decay = vset1(s->decay), keep = vset1(s->keep);
     const vf step = vset1(-s->step_size), root = vset1(1.0f / s->root_correction), sign = vset1(s->maximize ? -1.0f : 1.0f);
     FOR_ROW(n, {
         vf x = ROW_LOAD(p), d = vfma(decay, x, ROW_LOAD(g) * sign);
@@ -92,7 +92,8 @@ FD_INLINE void adam(const fd_adam_args *s, const fd_optim_array *t, long begin, 
             top = vmax(ROW_LOAD(v_max), square);
             ROW_STORE(v_max, top);
         }
-        ROW_STORE(p, vfma(step, mean / vfma(vsqrt(top), root, eps), x * keep));
+        vf denominator = eps_inside ? vsqrt(top + eps) : vfma(vsqrt(top), root, eps);
+        ROW_STORE(p, vfma(step, mean / denominator, x * keep));
     });
 }
 
@@ -100,10 +101,19 @@ static void adam_chunk(void *ctx, long chunk) {
     const job *t = ctx;
     long begin;
     const fd_optim_array *array = find(t, chunk, &begin);
-    if (array->v_max)
-        adam(t->adam, array, begin, 1);
-    else
-        adam(t->adam, array, begin, 0);
+    switch ((array->v_max != NULL) * 2 + (t->adam->eps_inside != 0)) {
+    case 0:
+        adam(t->adam, array, begin, 0, 0);
+        break;
+    case 1:
+        adam(t->adam, array, begin, 0, 1);
+        break;
+    case 2:
+        adam(t->adam, array, begin, 1, 0);
+        break;
+    default:
+        adam(t->adam, array, begin, 1, 1);
+    }
 }
 
 int FN(fd_adam_f32)(const fd_adam_args *s) {

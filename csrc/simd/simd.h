@@ -193,6 +193,26 @@ FD_INLINE vi vtoint(vf a) {
 }
 FD_INLINE vf vtofloat(vi a) { return __builtin_convertvector(a, vf); }
 FD_INLINE vd vtodouble(vf a) { return __builtin_convertvector(a, vd); }
+/* to the nearest integer, ties to even, for |a| < 2^31 */
+FD_INLINE vf vround(vf a) {
+#if defined(FD_ISA_AVX512)
+    return (vf)_mm512_roundscale_ps((__m512)a, 0);
+#elif defined(FD_ISA_AVX2)
+    return (vf)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    return vtofloat(vtoint(a));
+#endif
+}
+/* a 2^n for whole numbers -250 <= n <= 250 */
+FD_INLINE vf vldexp(vf a, vf n) {
+#if defined(FD_ISA_AVX512)
+    return (vf)_mm512_scalef_ps((__m512)a, (__m512)n);
+#else
+    /* two factors, each of which has an exponent that fits */
+    vi k = vtoint(n), half = k >> 1;
+    return a * vbits((half + 127) << 23) * vbits((k - half + 127) << 23);
+#endif
+}
 
 /* --- across lanes ----------------------------------------------------------------------------------------------- */
 FD_INLINE float vhsum(vf v) {

@@ -1,4 +1,6 @@
-"""Batch and group norm in C: channels in the vector lanes, fused ReLU and residual (csrc/kernels/batch_norm*.c).
+"""Batch and group norm in C: channels in the vector lanes, fused ReLU and residual.
+
+csrc/kernels/batch_norm.c, csrc/kernels/batch_norm_backward.c
 
 Idea: one pass for the statistics, one for the result, both along memory; the mask of ReLU is computed again in backward.
 Beats NumPy by three passes instead of nine and no temporaries; memory-bound.

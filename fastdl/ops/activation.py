@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 from fastdl.autograd import Function, Tensor, is_grad_enabled
+from fastdl.kernels._special import erf_array
 from fastdl.ops._dtypes import as_float
 from fastdl.ops._quiet import quietly
-from fastdl.ops.special import erf_array
 from fastdl.ops.unary import evaluate, sigmoid_array
 
 _SELU_ALPHA = 1.6732632423543772848170429916717

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from fastdl.autograd import Function, Tensor, is_grad_enabled
+from fastdl.kernels._special import erf_array, erfc_array, erfinv_array
 from fastdl.ops._dtypes import as_float, as_operand
 from fastdl.ops._quiet import quietly
 from fastdl.ops.elementwise import minimum, where
-from fastdl.ops.special import erf_array, erfc_array, erfinv_array
 
 
 def evaluate(formula, *tensors):

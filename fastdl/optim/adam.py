@@ -1,9 +1,8 @@
 """Adam: steps scaled by running means of the gradient and of its square."""
 
-import math
-
 import numpy as np
 
+from fastdl.kernels.optim_step import adam_step
 from fastdl.optim.optimizer import Optimizer
 
 
@@ -39,32 +38,29 @@ class Adam(Optimizer):
         super().__init__(params, {**settings, "maximize": maximize, "eps_inside_sqrt": eps_inside_sqrt})
 
     def update(self, group, params):
-        lr, eps, decay = group["lr"], group["eps"], group["weight_decay"]
-        beta1, beta2 = group["betas"]
+        together = {}  # number of the step -> parameters; one entry unless some had no gradient in earlier steps
         for p in params:
-            w, g = p.array, p.grad.array
             state = self.state.get(p)
             if state is None:
-                state = {"step": 0, "exp_avg": np.zeros_like(w), "exp_avg_sq": np.zeros_like(w)}
+                state = self.state[p] = {"step": 0, "exp_avg": np.zeros_like(p.array)}
+                state["exp_avg_sq"] = np.zeros_like(p.array)
                 if group["amsgrad"]:
-                    state["max_exp_avg_sq"] = np.zeros_like(w)
-                self.state[p] = state
-            m, v = state["exp_avg"], state["exp_avg_sq"]
-            state["step"] = t = state["step"] + 1
-            if group["maximize"]:
-                g = -g
-            if decay and self.decoupled:
-                w *= 1 - lr * decay
-            elif decay:
-                g = g + decay * w
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
-            if group["amsgrad"]:
-                v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-            scale1, scale2 = 1 - beta1**t, math.sqrt(1 - beta2**t)
-            if group["eps_inside_sqrt"]:
-                w -= (lr * scale2 / scale1) * (m / np.sqrt(v + eps))
-            else:
-                w -= (lr / scale1) * (m / (np.sqrt(v) / scale2 + eps))
+                    state["max_exp_avg_sq"] = np.zeros_like(p.array)
+            state["step"] += 1
+            together.setdefault(state["step"], []).append((p, state))
+        for step, members in together.items():
+            adam_step(
+                [p.array for p, _ in members],
+                [p.grad.array for p, _ in members],
+                [state["exp_avg"] for _, state in members],
+                [state["exp_avg_sq"] for _, state in members],
+                [state["max_exp_avg_sq"] for _, state in members] if group["amsgrad"] else None,
+                step,
+                group["lr"],
+                *group["betas"],
+                group["eps"],
+                group["weight_decay"],
+                self.decoupled,
+                group["maximize"],
+                group["eps_inside_sqrt"],
+            )

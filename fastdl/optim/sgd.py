@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastdl.kernels.optim_step import sgd_step
 from fastdl.optim.optimizer import Optimizer
 
 
@@ -28,21 +29,27 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
 
     def update(self, group, params):
-        lr, momentum, dampening = group["lr"], group["momentum"], group["dampening"]
-        for p in params:
-            w, g = p.array, p.grad.array
-            if group["maximize"]:
-                g = -g
-            if group["weight_decay"]:
-                g = g + group["weight_decay"] * w
-            if momentum:
-                state = self.state.setdefault(p, {})
-                a = state.get("momentum_buffer")
-                if a is None:
-                    a = state["momentum_buffer"] = np.empty_like(w)
-                    a[...] = g
-                else:
-                    a *= momentum
-                    a += (1 - dampening) * g
-                g = g + momentum * a if group["nesterov"] else a
-            w -= lr * g
+        first = [p for p in params if group["momentum"] and "momentum_buffer" not in self.state.get(p, ())]
+        for p in first:
+            self.state.setdefault(p, {})["momentum_buffer"] = np.empty_like(p.array)
+        if first and len(first) < len(params):  # parameters that had no gradient until now
+            new = set(map(id, first))
+            self.move(group, [p for p in params if id(p) not in new], False)
+            params = first
+        self.move(group, params, bool(first))
+
+    def move(self, group, params, first):
+        """One step of parameters that all have, or all lack, a momentum from the steps before."""
+        momenta = [self.state[p]["momentum_buffer"] for p in params] if group["momentum"] else None
+        sgd_step(
+            [p.array for p in params],
+            [p.grad.array for p in params],
+            momenta,
+            group["lr"],
+            group["momentum"],
+            group["dampening"],
+            group["weight_decay"],
+            group["nesterov"],
+            group["maximize"],
+            first,
+        )
