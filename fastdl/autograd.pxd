@@ -22,8 +22,7 @@ cdef class TensorBase:
 cdef class Function:
     cdef public tuple _edges, _saved, _versions, _inputs_needed
     cdef public object _code, _lasti, _meta
-    cdef public list _hooks
-    cdef public dict _own
+    cdef public list _hooks, _own
     cdef public tuple _dirty, _unmarked
     cdef public long long _seq
     cdef public Py_ssize_t _args, _outputs
@@ -36,6 +35,15 @@ cpdef Version _counter_of(TensorBase t)
 
 cpdef object refresh(TensorBase view)
 
+@cython.locals(root=TensorBase)
+cpdef object link_view(TensorBase view, TensorBase base, object cls, tuple args)
+
+@cython.locals(version=Version)
+cpdef object wrote(TensorBase t, object op=*)
+
+@cython.locals(count=Py_ssize_t)
+cpdef object _forward(object cls, Function ctx, tuple args)
+
 @cython.locals(t=TensorBase, ctx=Function, needed=bint)
 cpdef object _apply(object cls, tuple args)
 
@@ -45,7 +53,7 @@ cpdef object _record(object cls, Function ctx, tuple args)
 @cython.locals(out=TensorBase)
 cpdef object _attach(Function ctx, object value, Py_ssize_t nr, tuple args)
 
-@cython.locals(t=TensorBase, alias=TensorBase, i=Py_ssize_t, written=bint, value=Py_ssize_t, versions=list, saved=list)
+@cython.locals(t=TensorBase, alias=TensorBase, i=Py_ssize_t, written=bint, saved=tuple)
 cpdef object _pack(Function ctx)
 
 @cython.locals(t=TensorBase, alias=TensorBase, i=Py_ssize_t, saved=tuple, unpacked=list, version=Version)
@@ -57,7 +65,7 @@ cpdef object _deliver(object edge, TensorBase grad, dict pending, dict leaves, l
 @cython.locals(total=TensorBase)
 cpdef TensorBase _sum(TensorBase old, TensorBase new, bint create)
 
-@cython.locals(node=Function, i=Py_ssize_t, count=Py_ssize_t, edges=tuple)
+@cython.locals(node=Function, i=Py_ssize_t, count=Py_ssize_t, edges=tuple, results=tuple)
 cpdef object _sweep(dict pending, dict leaves, list heap, bint keep, bint create, object needed, object captured)
 
 @cython.locals(grad=TensorBase)

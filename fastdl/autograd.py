@@ -480,12 +480,6 @@ class Function:
         "_own", "_saved", "_seq", "_undefined", "_unmarked", "_versions", "recording",
     )  # fmt: skip
 
-    def __init__(self):
-        self._edges = self._saved = self._versions = self._inputs_needed = None
-        self._code = self._lasti = self._meta = self._hooks = self._own = self._dirty = self._unmarked = None
-        self._seq = self._args = self._outputs = 0
-        self._freed = self._undefined = self.recording = False
-
     @staticmethod
     def forward(ctx, *args):
         """Compute the result: a new Tensor or a tuple of them. Recording is off."""
@@ -522,7 +516,10 @@ class Function:
             return self._inputs_needed
         if self._edges is None:
             return (False,) * self._args
-        return tuple([edge is not None for edge in self._edges])
+        edges = self._edges
+        if len(edges) == 2:
+            return edges[0] is not None, edges[1] is not None
+        return tuple([edge is not None for edge in edges])
 
     def mark_non_differentiable(self, *tensors):
         """These results carry no gradient."""
@@ -553,6 +550,17 @@ class Function:
         return f"<{self.name()}>"
 
 
+def _blank(node):
+    node._edges = node._saved = node._versions = node._inputs_needed = None
+    node._code = node._lasti = node._meta = node._hooks = node._own = node._dirty = node._unmarked = None
+    node._seq = node._args = node._outputs = 0
+    node._freed = node._undefined = node.recording = False
+
+
+if __file__.endswith((".py", ".pyc")):  # a compiled class starts blank
+    Function.__init__ = _blank
+
+
 def _apply(cls, args):
     needed = False
     for arg in args:
@@ -566,6 +574,18 @@ def _apply(cls, args):
     ctx._args = len(args)
     if needed and (not _off or get_ident() not in _off):
         return _record(cls, ctx, args)
+    return _forward(cls, ctx, args)
+
+
+def _forward(cls, ctx, args):
+    """cls.forward(ctx, *args), without making a tuple for the common lengths."""
+    count = len(args)
+    if count == 2:
+        return cls.forward(ctx, args[0], args[1])
+    if count == 1:
+        return cls.forward(ctx, args[0])
+    if count == 3:
+        return cls.forward(ctx, args[0], args[1], args[2])
     return cls.forward(ctx, *args)
 
 
@@ -589,7 +609,7 @@ def _record(cls, ctx, args):
     ident = get_ident()
     _off.add(ident)
     try:
-        result = cls.forward(ctx, *args)
+        result = _forward(cls, ctx, args)
     finally:
         _off.discard(ident)
     ctx._seq = _next_seq()
@@ -647,31 +667,22 @@ def _attach(ctx, value, nr, args):
 
 def _pack(ctx):
     """After forward: note the versions of what was saved; a saved result must not hold its own node (a cycle)."""
-    versions = []
+    saved = ctx._saved
     written = False
-    for i in range(len(ctx._saved)):
-        t = ctx._saved[i]
-        value = 0
-        if t is not None:
-            if t.grad_fn is ctx:
-                if ctx._own is None:
-                    ctx._own = {}
-                ctx._own[i] = t.output_nr
-                _counter_of(t)
-            if t._counter is not None:
-                value = t._counter.value
-                written = written or value != 0
-        versions.append(value)
-    if written:
-        ctx._versions = tuple(versions)
-    if ctx._own is not None:
-        saved = list(ctx._saved)
-        for i in ctx._own:
-            t = saved[i]
+    for i in range(len(saved)):
+        t = saved[i]
+        if t is None:
+            continue
+        if t.grad_fn is ctx:
             alias = Tensor(t.array)
-            alias._counter = t._counter
-            saved[i] = alias
-        ctx._saved = tuple(saved)
+            alias._counter = _counter_of(t)
+            ctx._own = [(i, t.output_nr)] if ctx._own is None else ctx._own + [(i, t.output_nr)]
+            saved = saved[:i] + (alias,) + saved[i + 1 :]
+        if t._counter is not None and t._counter.value:
+            written = True
+    ctx._saved = saved
+    if written:
+        ctx._versions = tuple([0 if t is None else t._version for t in saved])
 
 
 def _second_time(ctx):
@@ -698,16 +709,16 @@ def _unpack(ctx):
                     f"{t.shape}, saved at {_place(ctx._code, ctx._lasti)}, overwritten by {version._op} at "
                     f"{_place(version._code, version._lasti)}; hint: use an out-of-place operation, or clone() it first"
                 )
-    if ctx._own is not None:
-        unpacked = list(saved)
-        for i, nr in ctx._own.items():
-            t = unpacked[i]
-            alias = Tensor(t.array)
-            alias._counter = t._counter
-            alias._tracked, alias.grad_fn, alias.output_nr = True, ctx, nr
-            unpacked[i] = alias
-        return tuple(unpacked)
-    return saved
+    if ctx._own is None or not is_grad_enabled():
+        return saved
+    unpacked = list(saved)
+    for i, nr in ctx._own:
+        t = unpacked[i]
+        alias = Tensor(t.array)
+        alias._counter = t._counter
+        alias._tracked, alias.grad_fn, alias.output_nr = True, ctx, nr
+        unpacked[i] = alias
+    return tuple(unpacked)
 
 
 def once_differentiable(function):
@@ -1003,19 +1014,21 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
         edges = node._edges
         if _anomaly:
             _check_anomaly(node, grads)
-        if type(grads) is not tuple:
-            grads = (grads,)
+        results = grads if type(grads) is tuple else (grads,)
         count = len(edges)
-        if len(grads) != count:
-            _check_count(node, grads, count)
-        if not keep:
-            _free(node)
+        if len(results) != count:
+            _check_count(node, results, count)
+        if not keep and node._saved is not None:
+            # The edges go too: a result that is kept (a loss in a list) then keeps nothing of the graph behind it.
+            node._freed = True
+            node._saved = node._own = None
+            node._edges = ()
         node = None
         for i in range(count):
-            if edges[i] is not None and grads[i] is not None:
-                if not isinstance(grads[i], TensorBase):
-                    raise TypeError(f"backward must return Tensors or None, not {type(grads[i]).__name__}")
-                _deliver(edges[i], grads[i], pending, leaves, heap, create, needed)
+            if edges[i] is not None and results[i] is not None:
+                if not isinstance(results[i], TensorBase):
+                    raise TypeError(f"backward must return Tensors or None, not {type(results[i]).__name__}")
+                _deliver(edges[i], results[i], pending, leaves, heap, create, needed)
 
 
 def _check_count(node, grads, count):
@@ -1023,14 +1036,6 @@ def _check_count(node, grads, count):
         raise RuntimeError(
             f"{type(node).__name__}.backward returned {len(grads)} gradients, but forward has {count} arguments"
         )
-
-
-def _free(node):
-    """Drop what backward needed, and the edges, so that a kept result does not keep the whole graph."""
-    if node._saved is not None or (hasattr(node, "__dict__") and node.__dict__):
-        node._freed = True
-        node._saved = node._own = None
-        node.__dict__.clear()
 
 
 def _fill_zeros(node, grads):

@@ -35,4 +35,4 @@ def sizes_of(args):
     """The shape from f(2, 3), f((2, 3)), or f([2, 3])."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = args[0]
-    return tuple([n.item() if isinstance(n, Tensor) else operator.index(n) for n in args])
+    return tuple([n if type(n) is int else n.item() if isinstance(n, Tensor) else operator.index(n) for n in args])

@@ -1,10 +1,11 @@
 """Reductions over axes. `dim` is an axis, several, or None for all; the gradient is spread over what was reduced."""
 
 from collections import namedtuple
+from math import prod as prod_of
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor
+from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.ops._dtypes import as_float, int64
 from fastdl.ops._quiet import quietly
 from fastdl.ops._shapes import axes_of, axis_of
@@ -13,9 +14,15 @@ from fastdl.ops.shape import cat
 
 def _spread(grad, shape, axes, keepdim):
     """A reduced tensor with its axes of size 1 back again, expanded to the shape before the reduction."""
-    if not keepdim:
-        grad = grad.reshape([1 if axis in axes else n for axis, n in enumerate(shape)])
-    return grad.expand(shape)
+    kept = grad.array.shape if keepdim else tuple([1 if axis in axes else n for axis, n in enumerate(shape)])
+    if not is_grad_enabled():
+        array = grad.array.reshape(kept)
+        if prod_of(shape) > 4096:
+            return Tensor(np.broadcast_to(array, shape))
+        full = np.empty(shape, array.dtype)  # np.broadcast_to takes longer than filling something small
+        full[...] = array
+        return Tensor(full)
+    return grad.reshape(kept).expand(shape)
 
 
 class Sum(Function):
@@ -75,7 +82,16 @@ class Mean(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        return _spread(dy * (1.0 / ctx.count), ctx.shape, ctx.axes, ctx.keepdim), None, None
+        return (
+            _spread(
+                dy * (1.0 / ctx.count) if is_grad_enabled() else Tensor(dy.array * (1.0 / ctx.count)),
+                ctx.shape,
+                ctx.axes,
+                ctx.keepdim,
+            ),
+            None,
+            None,
+        )
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None):

@@ -16,35 +16,38 @@ from fastdl.ops._quiet import quietly
 from fastdl.ops.elementwise import minimum, where
 
 
-def evaluate(formula, *tensors):
-    """formula(m, *tensors) on tensors where recording is on, on their arrays where it is off."""
+def evaluate(formula, dy, x):
+    """formula(m, dy, x) on tensors where recording is on, on their arrays where it is off."""
     if is_grad_enabled():
-        return formula(TENSORS, *tensors)
-    return Tensor(quietly(formula, ARRAYS, *[t.array for t in tensors]))
+        return formula(TENSORS, dy, x)
+    return Tensor(quietly(formula, ARRAYS, dy.array, x.array))
 
 
 class Unary(Function):
     """Base of the classes that `unary` makes."""
 
-    compute = derivative = None
-    keep = None
+    compute = derivative = keep = None
+    calm = False
 
     @staticmethod
     def backward(ctx, dy):
         if ctx.keep is None:
-            return evaluate(ctx.derivative, dy)
+            return ctx.derivative(dy)
+        if ctx.calm and not is_grad_enabled():
+            return Tensor(ctx.derivative(ARRAYS, dy.array, ctx.saved_tensors[0].array))
         return evaluate(ctx.derivative, dy, ctx.saved_tensors[0])
 
 
-def unary(name, compute, derivative, keep="x", doc="", integers=False):
+def unary(name, compute, derivative, keep="x", doc="", integers=False, calm=False):
     """Make the class of an elementwise op and return its public function.
 
     integers: integer tensors stay integers (else they are converted to the default float type).
+    calm: finite numbers give finite results, so there are no NumPy warnings to keep quiet.
     """
     keep_x, keep_y = keep == "x", keep == "y"
 
     def forward(ctx, x):
-        y = Tensor(quietly(compute, x.array))
+        y = Tensor(compute(x.array) if calm else quietly(compute, x.array))
         if keep_x:
             ctx.save_for_backward(x)
         elif keep_y:
@@ -55,6 +58,7 @@ def unary(name, compute, derivative, keep="x", doc="", integers=False):
         "forward": staticmethod(forward),
         "derivative": staticmethod(derivative),
         "keep": keep,
+        "calm": calm,
         "__module__": __name__,
     }
     cls = type(name.title().replace("_", ""), (Unary,), members)
@@ -84,21 +88,21 @@ def rsqrt_array(x):
     return 1 / np.sqrt(x)
 
 
-def _zero(m, dy):
-    return m.zeros_like(dy)
+def _zero(dy):
+    return Tensor(np.zeros_like(dy.array))
 
 
 _SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
 
 # fmt: off
-neg = unary("neg", np.negative, lambda m, dy: -dy, None, "-input.", integers=True)
-abs = unary("abs", np.abs, lambda m, dy, x: dy * m.sign(x), "x", "|input|; derivative 0 at 0.", integers=True)
+neg = unary("neg", np.negative, lambda dy: neg(dy), None, "-input.", integers=True, calm=True)
+abs = unary("abs", np.abs, lambda m, dy, x: dy * m.sign(x), "x", "|input|; derivative 0 at 0.", integers=True, calm=True)
 square = unary("square", np.square, lambda m, dy, x: dy * (2 * x), "x", "input * input.", integers=True)
-sign = unary("sign", np.sign, _zero, None, "-1, 0 or 1.", integers=True)
-floor = unary("floor", np.floor, _zero, None, "The largest integer not above.", integers=True)
-ceil = unary("ceil", np.ceil, _zero, None, "The smallest integer not below.", integers=True)
-trunc = unary("trunc", np.trunc, _zero, None, "Without the fraction.", integers=True)
-frac = unary("frac", lambda a: a - np.trunc(a), lambda m, dy: dy, None, "The fraction.")
+sign = unary("sign", np.sign, _zero, None, "-1, 0 or 1.", integers=True, calm=True)
+floor = unary("floor", np.floor, _zero, None, "The largest integer not above.", integers=True, calm=True)
+ceil = unary("ceil", np.ceil, _zero, None, "The smallest integer not below.", integers=True, calm=True)
+trunc = unary("trunc", np.trunc, _zero, None, "Without the fraction.", integers=True, calm=True)
+frac = unary("frac", lambda a: a - np.trunc(a), lambda dy: dy, None, "The fraction.")
 
 exp = unary("exp", np.exp, lambda m, dy, y: dy * y, "y", "e to the power of input.")
 exp2 = unary("exp2", np.exp2, lambda m, dy, y: dy * (y * math.log(2)), "y", "2 to the power of input.")
@@ -116,15 +120,15 @@ cos = unary("cos", np.cos, lambda m, dy, x: -dy * m.sin(x), "x", "The cosine.")
 tan = unary("tan", np.tan, lambda m, dy, y: dy * (1 + y * y), "y", "The tangent.")
 asin = unary("asin", np.arcsin, lambda m, dy, x: dy * m.rsqrt(1 - x * x), "x", "The inverse sine.")
 acos = unary("acos", np.arccos, lambda m, dy, x: -dy * m.rsqrt(1 - x * x), "x", "The inverse cosine.")
-atan = unary("atan", np.arctan, lambda m, dy, x: dy / (1 + x * x), "x", "The inverse tangent.")
+atan = unary("atan", np.arctan, lambda m, dy, x: dy / (1 + x * x), "x", "The inverse tangent.", calm=True)
 sinh = unary("sinh", np.sinh, lambda m, dy, x: dy * m.cosh(x), "x", "The hyperbolic sine.")
 cosh = unary("cosh", np.cosh, lambda m, dy, x: dy * m.sinh(x), "x", "The hyperbolic cosine.")
-tanh = unary("tanh", np.tanh, lambda m, dy, y: dy * (1 - y * y), "y", "The hyperbolic tangent.")
+tanh = unary("tanh", np.tanh, lambda m, dy, y: dy - dy * y * y, "y", "The hyperbolic tangent.", calm=True)
 asinh = unary("asinh", np.arcsinh, lambda m, dy, x: dy * m.rsqrt(x * x + 1), "x", "The inverse hyperbolic sine.")
 acosh = unary("acosh", np.arccosh, lambda m, dy, x: dy * m.rsqrt(x * x - 1), "x", "The inverse hyperbolic cosine.")
 atanh = unary("atanh", np.arctanh, lambda m, dy, x: dy / (1 - x * x), "x", "The inverse hyperbolic tangent.")
 
-sigmoid = unary("sigmoid", sigmoid_array, lambda m, dy, y: dy * (y * (1 - y)), "y", "1 / (1 + exp(-input)).")
+sigmoid = unary("sigmoid", sigmoid_array, lambda m, dy, y: dy * (y - y * y), "y", "1 / (1 + exp(-input)).", calm=True)
 erf = unary("erf", erf_array, lambda m, dy, x: dy * (m.exp(-x * x) * _SLOPE), "x", "The error function.")
 erfc = unary("erfc", erfc_array, lambda m, dy, x: dy * (m.exp(-x * x) * -_SLOPE), "x", "1 - erf(input).")
 erfinv = unary("erfinv", erfinv_array, lambda m, dy, y: dy * (m.exp(y * y) / _SLOPE), "y", "erf inverted.")
@@ -134,11 +138,11 @@ erfinv = unary("erfinv", erfinv_array, lambda m, dy, y: dy * (m.exp(y * y) / _SL
 # What derivatives are written with: the same names on arrays and on tensors.
 ARRAYS = SimpleNamespace(
     cos=np.cos, cosh=np.cosh, erf=erf_array, exp=np.exp, minimum=np.minimum, rsqrt=rsqrt_array, sigmoid=sigmoid_array,
-    sign=np.sign, sin=np.sin, sinh=np.sinh, where=np.where, zeros_like=np.zeros_like,
+    sign=np.sign, sin=np.sin, sinh=np.sinh, where=np.where,
 )  # fmt: skip
 TENSORS = SimpleNamespace(
     cos=cos, cosh=cosh, erf=erf, exp=exp, minimum=minimum, rsqrt=rsqrt, sigmoid=sigmoid,
-    sign=sign, sin=sin, sinh=sinh, where=where, zeros_like=lambda x: Tensor(np.zeros_like(x.array)),
+    sign=sign, sin=sin, sinh=sinh, where=where,
 )  # fmt: skip
 
 
