@@ -40,6 +40,17 @@ _LARGE = (
         2.33520497626869185e-3,
     ),
 )  # fmt: skip
+# erf(x) = x N(x^2) / D(x^2) for |x| <= 4 to 2.5e-8, fitted for this file by iterated least squares; beyond, it is 1 in float32.
+_FLOAT32 = (
+    (
+        1.9867122716416695e-06, 0.0002845379979907983, 0.00388269807068656, 0.053099712341558684, 0.19353195004985577,
+        1.1283791395542657,
+    ),
+    (
+        3.7417976269218574e-05, 0.0011853893414322668, 0.015205969356884116, 0.11534431003134539, 0.5048457846226303, 1.0,
+    ),
+)  # fmt: skip
+_BLOCK = 8192  # elements: a block and its two temporaries stay in the first-level caches
 
 
 def _rational(coefficients, t):
@@ -92,8 +103,18 @@ def _in_double(x, function, *args):
 
 
 def erf_array(x):
-    """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-    return _in_double(x, _split, False)
+    """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x; in float32 to 4e-7 of the value."""
+    if x.dtype != np.float32:
+        return _in_double(x, _split, False)
+    if not x.flags.c_contiguous:  # blocks along the memory: channels-last activations need no copy
+        order = np.argsort([-abs(s) for s in x.strides], kind="stable")
+        return erf_array(np.ascontiguousarray(x.transpose(order))).transpose(np.argsort(order))
+    out = np.empty_like(x)
+    source, target = x.reshape(-1), out.reshape(-1)
+    for start in range(0, x.size, _BLOCK):
+        t = np.clip(source[start : start + _BLOCK], -4, 4)
+        np.multiply(t, _rational(_FLOAT32, t * t), out=target[start : start + _BLOCK])
+    return np.clip(out, -1, 1, out=out)
 
 
 def erfc_array(x):

@@ -49,16 +49,18 @@ class PassWhere(Function):
 
 
 class PiecewiseLinear(Function):
-    """A function whose slope is constant between its kinks: values and slopes are given as arrays."""
+    """A function whose slope is constant between its kinks; value and slope are functions of the array."""
 
     @staticmethod
     def forward(ctx, x, value, slope):
+        ctx.save_for_backward(x)
         ctx.slope = slope
-        return Tensor(value)
+        return Tensor(value(x.array).astype(x.array.dtype, copy=False))
 
     @staticmethod
     def backward(ctx, dy):
-        return dy * Tensor(ctx.slope), None, None
+        (x,) = ctx.saved_tensors
+        return dy * Tensor(ctx.slope(x.array).astype(dy.array.dtype, copy=False)), None, None
 
 
 def relu(input, inplace=False):
@@ -66,15 +68,24 @@ def relu(input, inplace=False):
     return Relu.apply(input)
 
 
-def _piecewise(x, value, slope):
-    return PiecewiseLinear.apply(x, value.astype(x.dtype, copy=False), slope.astype(x.dtype, copy=False))
+class LeakyRelu(Function):
+    @staticmethod
+    def forward(ctx, x, slope):
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        a = x.array
+        return Tensor(np.maximum(a, a * slope) if slope <= 1 else np.minimum(a, a * slope))
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        slope = ctx.slope
+        return evaluate(lambda m, dy, x: m.where(x > 0, dy, dy * slope), dy, x), None
 
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """input where positive, else negative_slope * input."""
-    a = input.array
-    slope = np.where(a > 0, 1.0, negative_slope).astype(a.dtype)
-    return _piecewise(input, a * slope, slope)
+    return LeakyRelu.apply(as_float(input), negative_slope)
 
 
 def relu6(input, inplace=False):
@@ -84,20 +95,21 @@ def relu6(input, inplace=False):
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """input limited to [min_val, max_val]."""
-    a = input.array
-    return _piecewise(input, np.clip(a, min_val, max_val), (a > min_val) & (a < max_val))
+    return PiecewiseLinear.apply(input, lambda a: np.clip(a, min_val, max_val), lambda a: (a > min_val) & (a < max_val))
 
 
 def threshold(input, threshold, value, inplace=False):
     """input where above the threshold, else value."""
-    a = input.array
-    return _piecewise(input, np.where(a > threshold, a, a.dtype.type(value)), a > threshold)
+    return PiecewiseLinear.apply(
+        input, lambda a: np.where(a > threshold, a, a.dtype.type(value)), lambda a: a > threshold
+    )
 
 
 def hardsigmoid(input, inplace=False):
     """input / 6 + 1/2, limited to [0, 1]."""
-    a = input.array
-    return _piecewise(input, np.clip(a / 6 + 0.5, 0, 1), ((a > -3) & (a < 3)) / 6)
+    return PiecewiseLinear.apply(
+        as_float(input), lambda a: np.clip(a / 6 + 0.5, 0, 1), lambda a: ((a > -3) & (a < 3)) / 6
+    )
 
 
 def hardswish(input, inplace=False):
@@ -107,15 +119,14 @@ def hardswish(input, inplace=False):
 
 def hardshrink(input, lambd=0.5):
     """input outside [-lambd, lambd], else 0."""
-    a = input.array
-    outside = np.abs(a) > lambd
-    return _piecewise(input, a * outside, outside)
+    return PiecewiseLinear.apply(input, lambda a: a * (np.abs(a) > lambd), lambda a: np.abs(a) > lambd)
 
 
 def softshrink(input, lambd=0.5):
     """input moved towards 0 by lambd, and 0 within it."""
-    a = input.array
-    return _piecewise(input, np.sign(a) * np.maximum(np.abs(a) - lambd, 0), np.abs(a) > lambd)
+    return PiecewiseLinear.apply(
+        input, lambda a: np.sign(a) * np.maximum(np.abs(a) - lambd, 0), lambda a: np.abs(a) > lambd
+    )
 
 
 def prelu(input, weight):
@@ -206,7 +217,7 @@ class Silu(Function):
     @staticmethod
     def forward(ctx, x):
         ctx.save_for_backward(x)
-        return Tensor(x.array * sigmoid_array(x.array))
+        return Tensor(x.array * quietly(sigmoid_array, x.array))
 
     @staticmethod
     def backward(ctx, dy):

@@ -78,9 +78,11 @@ def unary(name, compute, derivative, keep="x", doc="", integers=False, calm=Fals
 
 
 def sigmoid_array(x):
-    """1 / (1 + exp(-x)); exp only of what is not positive, so nothing overflows."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    """1 / (1 + exp(-x)): accurate in both tails, and where exp overflows the result is 0 as it should be."""
+    y = np.negative(x, out=np.empty_like(x))
+    np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
 
 
 def rsqrt_array(x):
@@ -128,7 +130,7 @@ asinh = unary("asinh", np.arcsinh, lambda m, dy, x: dy * m.rsqrt(x * x + 1), "x"
 acosh = unary("acosh", np.arccosh, lambda m, dy, x: dy * m.rsqrt(x * x - 1), "x", "The inverse hyperbolic cosine.")
 atanh = unary("atanh", np.arctanh, lambda m, dy, x: dy / (1 - x * x), "x", "The inverse hyperbolic tangent.")
 
-sigmoid = unary("sigmoid", sigmoid_array, lambda m, dy, y: dy * (y - y * y), "y", "1 / (1 + exp(-input)).", calm=True)
+sigmoid = unary("sigmoid", sigmoid_array, lambda m, dy, y: dy * (y - y * y), "y", "1 / (1 + exp(-input)).")
 erf = unary("erf", erf_array, lambda m, dy, x: dy * (m.exp(-x * x) * _SLOPE), "x", "The error function.")
 erfc = unary("erfc", erfc_array, lambda m, dy, x: dy * (m.exp(-x * x) * -_SLOPE), "x", "1 - erf(input).")
 erfinv = unary("erfinv", erfinv_array, lambda m, dy, y: dy * (m.exp(y * y) / _SLOPE), "y", "erf inverted.")
