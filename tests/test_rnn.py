@@ -309,12 +309,16 @@ def test_dropout_acts_between_layers_in_training_only():
         nn.GRU(3, 4, dropout=0.5)
 
 
-def test_dropout_keeps_the_mean_and_drops_the_share():
+def test_dropout_drops_its_share_and_not_after_the_last_layer():
+    """The second layer copies: identity weights, relu, inputs of ones."""
     fd.manual_seed(0)
-    y = rnn._drop(fd.ones(200, 500), 0.3).numpy()
+    layer = nn.RNN(500, 500, num_layers=2, dropout=0.3, bias=False, nonlinearity="relu")
+    with fd.no_grad():
+        for name, p in layer.named_parameters():
+            p.copy_(fd.eye(500) if "ih" in name else fd.zeros(500, 500))
+    y = layer(fd.ones(1, 200, 500))[0].detach().numpy()
     assert abs((y == 0).mean() - 0.3) < 0.01
     np.testing.assert_allclose(np.unique(y), [0, 1 / 0.7], rtol=1e-6)
-    assert not rnn._drop(fd.ones(3, 3), 1.0).numpy().any()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from fastdl.autograd import Tensor
 from fastdl.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from fastdl.random import initial_seed
 
-_local = threading.local()
+_local = threading.local()  # key: (seed, epoch, batch) while one is fetched, or the generator made from it
 
 
 def batch_rng() -> np.random.Generator:
@@ -22,8 +22,12 @@ def batch_rng() -> np.random.Generator:
 
     So augmentation is the same for any number of workers and after a resume. Outside a loader it is seeded freshly.
     """
-    rng = getattr(_local, "rng", None)
-    return np.random.default_rng() if rng is None else rng
+    key = getattr(_local, "key", None)
+    if not isinstance(key, np.random.Generator):  # made when first asked for: most data sets never ask
+        key = np.random.default_rng(key)
+        if getattr(_local, "key", None) is not None:
+            _local.key = key
+    return key
 
 
 def default_collate(items):
@@ -164,8 +168,8 @@ class DataLoader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, epoch, n, indices):
-        before = getattr(_local, "rng", None)
-        _local.rng = np.random.default_rng([self.seed, epoch, n])
+        before = getattr(_local, "key", None)
+        _local.key = (self.seed, epoch, n)
         try:
             if self.batch_sampler is None:
                 item = self.dataset[indices]
@@ -177,7 +181,7 @@ class DataLoader:
             error.add_note(f"(while the DataLoader fetched batch {n} of epoch {epoch}, items {_brief(indices)})")
             raise
         finally:
-            _local.rng = before
+            _local.key = before
 
 
 def _brief(indices):

@@ -35,7 +35,7 @@ from fastdl.nn.activation import (
 from fastdl.nn.attention import MultiheadAttention
 from fastdl.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from fastdl.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from fastdl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
+from fastdl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout
 from fastdl.nn.embedding import Embedding
 from fastdl.nn.linear import Bilinear, Identity, Linear
 from fastdl.nn.loss import (
@@ -91,6 +91,8 @@ from fastdl.nn.pool import (
     LPPool2d,
     MaxPool1d,
     MaxPool2d,
+    MaxUnpool1d,
+    MaxUnpool2d,
 )
 from fastdl.nn.reshape import (
     Flatten,

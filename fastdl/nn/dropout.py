@@ -41,3 +41,10 @@ class AlphaDropout(_Dropout):
 
     def forward(self, x):
         return F.alpha_dropout(x, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """AlphaDropout of whole channels (axis 1)."""
+
+    def forward(self, x):
+        return F.feature_alpha_dropout(x, self.p, self.training)

@@ -29,7 +29,37 @@ from fastdl.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from fastdl.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from fastdl.ops.embedding import embedding
 from fastdl.ops.index import one_hot
-from fastdl.ops.matmul import linear
+from fastdl.ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    multi_margin_loss,
+    nll_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
+from fastdl.ops.matmul import bilinear, linear
+from fastdl.ops.norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    normalize,
+    rms_norm,
+)
 from fastdl.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -46,4 +76,5 @@ from fastdl.ops.pool import (
 )
 from fastdl.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle, upsample
 from fastdl.ops.shape import pad
+from fastdl.ops.softmax import log_softmax, softmax, softmin
 from fastdl.ops.unary import sigmoid, tanh

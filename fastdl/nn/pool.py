@@ -135,3 +135,27 @@ class AdaptiveMaxPool2d(AdaptiveMaxPool1d):
 
     def forward(self, x):
         return F.adaptive_max_pool2d(x, self.output_size, self.return_indices)
+
+
+class MaxUnpool2d(Module):
+    """Puts the maxima of a MaxPool2d(return_indices=True) back where they were, zeros elsewhere.
+
+    Shapes  x, indices (N, C, OH, OW) -> (N, C, H, W); output_size in the call chooses among the sizes a stride leaves open
+    """
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+
+    def forward(self, x, indices, output_size=None):
+        return F.max_unpool2d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self):
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(MaxUnpool2d):
+    """MaxUnpool2d for sequences: x, indices (N, C, OL) -> (N, C, L)."""
+
+    def forward(self, x, indices, output_size=None):
+        return F.max_unpool1d(x, indices, self.kernel_size, self.stride, self.padding, output_size)

@@ -2,7 +2,7 @@
 
 from fastdl.autograd import Function, Tensor
 from fastdl.kernels.matmul import matmul_forward
-from fastdl.ops.linalg import matmul
+from fastdl.ops.linalg import einsum, matmul
 
 
 class Linear(Function):
@@ -41,3 +41,16 @@ def linear(input, weight, bias=None):
         return Linear.apply(input, weight, bias)
     y = Linear.apply(input.reshape(-1, x.shape[-1]), weight, bias)  # (..., in) -> (N, in)
     return y.reshape((*x.shape[:-1], w.shape[0]))
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """y[..., o] = sum_ij input1[..., i] weight[o, i, j] input2[..., j] + bias[o].
+
+    Shapes: input1 (..., in1), input2 (..., in2), weight (out, in1, in2), bias (out,) or None; result (..., out).
+    """
+    a, b, w = input1.array.shape, input2.array.shape, weight.array.shape
+    if len(w) != 3 or a[:-1] != b[:-1] or a[-1:] != w[1:2] or b[-1:] != w[2:]:
+        raise RuntimeError(f"bilinear: inputs {a} and {b} do not fit the weight (out, in1, in2) {w}")
+    y = einsum("ni,oij,nj->no", input1.reshape(-1, w[1]), weight, input2.reshape(-1, w[2]))  # (N, out)
+    y = y.reshape((*a[:-1], w[0]))
+    return y if bias is None else y + bias

@@ -4,13 +4,12 @@ The gradient comes from the kernel's backward. Where it must be differentiable i
 computed again with recorded ops, step by step, and their gradient is taken: slower, and right to any order.
 """
 
-import numpy as np
-
 from fastdl.autograd import Function, Tensor, grad, is_grad_enabled
 from fastdl.kernels.gru import gru_backward, gru_forward
 from fastdl.kernels.lstm import lstm_backward, lstm_forward
 from fastdl.kernels.rnn import rnn_backward, rnn_forward
 from fastdl.ops.activation import relu
+from fastdl.ops.dropout import dropout as drop
 from fastdl.ops.linalg import matmul
 from fastdl.ops.shape import cat, stack
 from fastdl.ops.unary import sigmoid, tanh
@@ -236,16 +235,9 @@ def _stacked(function, options, x, states, params, has_biases, layers, dropout, 
             outputs.append(y)
             last.append(state)
         x = cat(outputs, 2) if bidirectional else outputs[0]  # (T, B, directions * H)
-        if dropout and train and layer + 1 < layers:
-            x = _drop(x, dropout)
+        if layer + 1 < layers:
+            x = drop(x, dropout, train)
     return x.transpose(0, 1) if batch_first else x, *(stack(s) for s in zip(*last, strict=True))
-
-
-def _drop(x, p):
-    if p == 1:
-        return x * 0
-    keep = Tensor(np.full(x.shape, 1 - p, x.dtype)).bernoulli()
-    return x * (keep / (1 - p))
 
 
 # ------------------------------------------------------------------------------------------------------ single steps
