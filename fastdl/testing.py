@@ -53,7 +53,7 @@ class Case:
         made = {}
         for name, spec in self.arrays.items():
             if isinstance(spec, tuple):
-                spec = rng.standard_normal(spec)
+                spec = np.asarray(rng.standard_normal(spec))  # an array for shape () too
             elif callable(spec):
                 spec = spec(rng)
             if spec is not None and np.issubdtype(spec.dtype, np.floating):
