@@ -56,7 +56,7 @@ COMPILED += [
     f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "matmul")
 ]  # on every call's way
 CYTHON_FLAGS = ["-O1", "-g0", "-Wno-unused-function", "-Wno-cpp"]
-USER_FLAGS = shlex.split(os.environ.get("CFLAGS", ""))  # again at the end of every command, so that they win
+CSRC_FLAGS = shlex.split(os.environ.get("CSRC_CFLAGS", ""))  # for tools/sanitize.sh; last on the line, so they win
 # Python's own semantics for indexing, division and annotations: the same .py files also run uncompiled.
 DIRECTIVES = {"language_level": "3", "annotation_typing": False}
 
@@ -98,8 +98,8 @@ class BuildExt(build_ext):
                 [source],
                 include_dirs=["csrc", numpy.get_include()],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("CYTHON_USE_TYPE_SPECS", "0")],
-                extra_compile_args=[*CYTHON_FLAGS, *USER_FLAGS],
-                extra_link_args=["-Wl,-s"] if sys.platform == "linux" and "-g" not in USER_FLAGS else [],
+                extra_compile_args=CYTHON_FLAGS,
+                extra_link_args=["-Wl,-s"] if sys.platform == "linux" and not CSRC_FLAGS else [],
                 depends=api if source.endswith(".pyx") else [],  # the offsets of the table and the structs
             )
             for source in sources
@@ -169,7 +169,7 @@ class BuildExt(build_ext):
                     output_dir=folder,
                     include_dirs=["csrc"],
                     macros=macros,
-                    extra_postargs=flags + USER_FLAGS,
+                    extra_postargs=flags + CSRC_FLAGS,
                 )
             return target
 

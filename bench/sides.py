@@ -19,7 +19,7 @@ class Side:
 
     def array(self, *shape, scale=1.0):
         """Normal numbers. Those of float64 are those of float32: the comparison is of the arithmetic only."""
-        return (self.rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)).astype(self.dtype)
+        return np.asarray(self.rng.standard_normal(shape, dtype=np.float32) * np.float32(scale), self.dtype)
 
     def input(self, *shape, scale=1.0):
         """A tensor whose gradient is wanted."""
