@@ -85,6 +85,12 @@ def cases(kernel: str) -> list[Case]:
         raise ValueError(f"{kernel} has no case list (tests/cases/{kernel}.py)") from None
 
 
+def channels_last(shape):
+    """An array of a Case: standard normal numbers of shape (N, C, H, W), channels-last in memory as activations are."""
+    N, C, H, W = shape
+    return lambda rng: rng.standard_normal((N, H, W, C)).transpose(0, 3, 1, 2)
+
+
 # How the same numbers may lie in memory. Each function returns an array equal to x.
 def _reversed_axes(x):
     return x.T.copy().T

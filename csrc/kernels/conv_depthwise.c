@@ -80,12 +80,16 @@ static void depthwise_chunk(void *ctx, long chunk) {
         float *y = f->y + n * p->y_n + i * p->y_h;
         const long r0 = h->low[i], r1 = h->high[i];
         const float *weights[FD_MAX(1, h->taps)];
+        /* the input row that the next result row will be the first to read */
+        const float *next = x + (r1 > r0 ? h->at[r1 - 1] + h->step : 0) * d->x_h;
         for (long r = r0; r < r1; r++) weights[r] = f->packed + r * w->taps * d->width;
         for (long j = 0; j < w->size;) {
             const int whole = j + PIXELS <= w->size && w->low[j] == 0 && w->low[j + PIXELS - 1] == 0 &&
                               w->high[j] == w->taps && w->high[j + PIXELS - 1] == w->taps;
             for (long c = 0; c < C; c += VL) {
                 const long left = FD_MIN(VL, C - c);
+                if (whole)
+                    for (long s = 0; s < PIXELS * w->step; s++) fd_prefetch(next + (j * w->step + s) * d->x_w + c);
                 if (!whole)
                     results(d, f, x, weights, y, j, r0, r1, w->low[j], w->high[j], c, left, 1, 0);
                 else if (!unit3)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastdl.kernels._conv_shapes import conv_geometry
-from fastdl.testing import Case
+from fastdl.testing import Case, channels_last
 
 
 def _three(name, x, w, bench=False, bias=True, act=None, **params):
@@ -15,12 +15,13 @@ def _three(name, x, w, bench=False, bias=True, act=None, **params):
     O, Cg, KH, KW = w
     b = (O,) if bias else None
     forward = {**params, "act": act} if act else params
+    image = channels_last if bench else tuple
     return [
-        Case(name, "conv2d_forward", {"x": x, "w": w, "b": b}, forward, K=Cg * KH * KW + 1, bench=bench),
+        Case(name, "conv2d_forward", {"x": image(x), "w": w, "b": b}, forward, K=Cg * KH * KW + 1, bench=bench),
         Case(
             name,
             "conv2d_backward_x",
-            {"dy": y, "w": w},
+            {"dy": image(y), "w": w},
             {"x_shape": x, **params},
             K=O // params.get("groups", 1) * KH * KW,
             bench=bench,
@@ -28,7 +29,7 @@ def _three(name, x, w, bench=False, bias=True, act=None, **params):
         Case(
             name,
             "conv2d_backward_w",
-            {"dy": y, "x": x},
+            {"dy": image(y), "x": image(x)},
             {"w_shape": w, "want_bias": bias, **params},
             K=max(1, y[0] * y[2] * y[3]),
             bench=bench,

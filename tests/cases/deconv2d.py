@@ -1,7 +1,7 @@
 """Cases of deconv2d: each small one stands for the forward, the data gradient and the weight gradient."""
 
 from fastdl.kernels._conv_shapes import deconv_geometry
-from fastdl.testing import Case
+from fastdl.testing import Case, channels_last
 
 
 def _three(name, x, w, bench=False, bias=True, act=None, **params):
@@ -12,13 +12,14 @@ def _three(name, x, w, bench=False, bias=True, act=None, **params):
     b = (y[1],) if bias else None
     forward = {**params, "act": act} if act else params
     cg = C // params.get("groups", 1)
+    image = channels_last if bench else tuple
     return [
-        Case(name, "deconv2d_forward", {"x": x, "w": w, "b": b}, forward, K=cg * KH * KW + 1, bench=bench),
-        Case(name, "deconv2d_backward_x", {"dy": y, "w": w}, {"x_shape": x, **params}, K=Og * KH * KW, bench=bench),
+        Case(name, "deconv2d_forward", {"x": image(x), "w": w, "b": b}, forward, K=cg * KH * KW + 1, bench=bench),
+        Case(name, "deconv2d_backward_x", {"dy": image(y), "w": w}, {"x_shape": x, **params}, K=Og * KH * KW, bench=bench),
         Case(
             name,
             "deconv2d_backward_w",
-            {"dy": y, "x": x},
+            {"dy": image(y), "x": image(x)},
             {"w_shape": w, "want_bias": bias, **params},
             K=max(1, y[0] * y[2] * y[3]),
             bench=bench,
