@@ -69,6 +69,17 @@ FD_INLINE vf vset1(float x) {
 #endif
 }
 FD_INLINE vf vzero(void) { return vset1(0.0f); }
+/* v, held in a register from here on: keeps the compiler from loading it again at every use */
+FD_INLINE vf vhold(vf v) {
+#if defined(FD_ISA_AVX512)
+    __asm__("" : "+v"(v));
+#elif defined(__SSE2__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
 FD_INLINE vi viset1(int32_t x) { return (vi){0} + x; }
 FD_INLINE vf vbits(vi v) { return (vf)v; }  /* reinterpret */
 FD_INLINE vi vibits(vf v) { return (vi)v; } /* reinterpret */

@@ -6,55 +6,55 @@
  */
 #include "ukr/tile.h"
 
-#define FD_TILE(NVEC, MROWS)                                                                                            \
-    static void tile_##NVEC##x##MROWS(const fd_tile *t) {                                                               \
-        vf acc[MROWS][NVEC];                                                                                            \
-        FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                                     \
-            FD_UNROLL for (int j = 0; j < NVEC; j++) fd_prefetch_write(t->c[i] + j * VL);                               \
-        }                                                                                                               \
-        if (t->bias && !t->accumulate) {                                                                                \
-            FD_UNROLL for (int j = 0; j < NVEC; j++) {                                                                  \
-                vf v = vload(t->bias + j * VL);                                                                         \
-                FD_UNROLL for (int i = 0; i < MROWS; i++) acc[i][j] = v;                                                \
-            }                                                                                                           \
-        } else {                                                                                                        \
-            FD_UNROLL for (int i = 0; i < MROWS; i++) { FD_UNROLL for (int j = 0; j < NVEC; j++) acc[i][j] = vzero(); } \
-        }                                                                                                               \
-        const float *b = t->b;                                                                                          \
-        const long ldb = t->ldb, as = t->as, kn = t->k * ldb;                                                           \
-        const float *const *a = t->a;                                                                                   \
-        for (long tap = 0; tap < t->taps; tap++, a += MROWS) {                                                          \
-            const float *row[MROWS];                                                                                    \
-            FD_UNROLL for (int i = 0; i < MROWS; i++) row[i] = a[i];                                                    \
-            if (t->bs) b = t->bs[tap];                                                                                  \
-            long k = 0; /* as may be anything, 0 and negative included */                                               \
-            for (const float *end = b + kn; b != end; b += ldb, k += as) {                                              \
-                vf bv[NVEC];                                                                                            \
-                FD_UNROLL for (int j = 0; j < NVEC; j++) bv[j] = vload(b + j * VL);                                     \
-                FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                             \
-                    vf av = vset1(row[i][k]);                                                                           \
-                    FD_UNROLL for (int j = 0; j < NVEC; j++) acc[i][j] = vfma(av, bv[j], acc[i][j]);                    \
-                }                                                                                                       \
-            }                                                                                                           \
-        }                                                                                                               \
-        FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                                     \
-            FD_UNROLL for (int j = 0; j < NVEC; j++) {                                                                  \
-                float *c = t->c[i] + j * VL;                                                                            \
-                const long lanes = t->n - j * VL; /* columns left from here; may be <= 0 */                             \
-                vf v = acc[i][j];                                                                                       \
-                if (lanes >= VL) {                                                                                      \
-                    if (t->accumulate) v += vload(c);                                                                   \
-                    if (t->addend) v += vload(t->addend[i] + j * VL);                                                   \
-                    if (t->relu) v = vmax(vzero(), v);                                                                  \
-                    vstore(c, v);                                                                                       \
-                } else if (lanes > 0) {                                                                                 \
-                    if (t->accumulate) v += vload_n(c, lanes);                                                          \
-                    if (t->addend) v += vload_n(t->addend[i] + j * VL, lanes);                                          \
-                    if (t->relu) v = vmax(vzero(), v);                                                                  \
-                    vstore_n(c, v, lanes);                                                                              \
-                }                                                                                                       \
-            }                                                                                                           \
-        }                                                                                                               \
+#define FD_TILE(NVEC, MROWS)                                                                                               \
+    static void tile_##NVEC##x##MROWS(const fd_tile *t) {                                                                  \
+        vf acc[MROWS][NVEC];                                                                                               \
+        FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                                        \
+            FD_UNROLL for (int j = 0; j < NVEC; j++) fd_prefetch_write(t->c[i] + j * VL);                                  \
+        }                                                                                                                  \
+        if (t->bias && !t->accumulate) {                                                                                   \
+            FD_UNROLL for (int j = 0; j < NVEC; j++) {                                                                     \
+                vf v = vload(t->bias + j * VL);                                                                            \
+                FD_UNROLL for (int i = 0; i < MROWS; i++) acc[i][j] = v;                                                   \
+            }                                                                                                              \
+        } else {                                                                                                           \
+            FD_UNROLL for (int i = 0; i < MROWS; i++) { FD_UNROLL for (int j = 0; j < NVEC; j++) acc[i][j] = vzero(); }    \
+        }                                                                                                                  \
+        const float *b = t->b;                                                                                             \
+        const long ldb = t->ldb, as = t->as, kn = t->k * ldb;                                                              \
+        const float *const *a = t->a;                                                                                      \
+        for (long tap = 0; tap < t->taps; tap++, a += MROWS) {                                                             \
+            const float *row[MROWS];                                                                                       \
+            FD_UNROLL for (int i = 0; i < MROWS; i++) row[i] = a[i];                                                       \
+            if (t->bs) b = t->bs[tap];                                                                                     \
+            long k = 0; /* as may be anything, 0 and negative included */                                                  \
+            for (const float *end = b + kn; b != end; b += ldb, k += as) {                                                 \
+                vf bv[NVEC];                                                                                               \
+                FD_UNROLL for (int j = 0; j < NVEC; j++) bv[j] = MROWS > 1 ? vhold(vload(b + j * VL)) : vload(b + j * VL); \
+                FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                                \
+                    vf av = vset1(row[i][k]);                                                                              \
+                    FD_UNROLL for (int j = 0; j < NVEC; j++) acc[i][j] = vfma(av, bv[j], acc[i][j]);                       \
+                }                                                                                                          \
+            }                                                                                                              \
+        }                                                                                                                  \
+        FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                                        \
+            FD_UNROLL for (int j = 0; j < NVEC; j++) {                                                                     \
+                float *c = t->c[i] + j * VL;                                                                               \
+                const long lanes = t->n - j * VL; /* columns left from here; may be <= 0 */                                \
+                vf v = acc[i][j];                                                                                          \
+                if (lanes >= VL) {                                                                                         \
+                    if (t->accumulate) v += vload(c);                                                                      \
+                    if (t->addend) v += vload(t->addend[i] + j * VL);                                                      \
+                    if (t->relu) v = vmax(vzero(), v);                                                                     \
+                    vstore(c, v);                                                                                          \
+                } else if (lanes > 0) {                                                                                    \
+                    if (t->accumulate) v += vload_n(c, lanes);                                                             \
+                    if (t->addend) v += vload_n(t->addend[i] + j * VL, lanes);                                             \
+                    if (t->relu) v = vmax(vzero(), v);                                                                     \
+                    vstore_n(c, v, lanes);                                                                                 \
+                }                                                                                                          \
+            }                                                                                                              \
+        }                                                                                                                  \
     }
 
 #define FD_TILES_TO_6(NVEC) \
