@@ -16,6 +16,7 @@ typedef struct {
     float *y;
     long y_n, y_c, y_h, y_w;
     const float *bias; /* (O,), for backward_x (C,), or NULL */
+    float *db;         /* backward_w: (O,), becomes the sums of y; or NULL */
     int act;           /* FD_ACT_* */
     int exact;         /* only algorithms that round like the plain sum: no Winograd */
 } fd_conv2d_args;

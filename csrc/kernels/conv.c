@@ -3,6 +3,8 @@
 #include "kernels/conv.h"
 #include "kernels/winograd.h"
 
+int FN(fd_channel_sum_f32)(const fd_channel_sum_args *g);
+
 /* --- the choice -------------------------------------------------------------------------------------------------------- */
 typedef enum { DIRECT, PLANAR, DEPTHWISE, WINOGRAD } algorithm;
 typedef enum { FORWARD, DATA, WEIGHT } pass;
@@ -85,8 +87,14 @@ static void *set_up(const fd_conv2d_args *g, int gradient, fd_conv *p) {
                         : forward_axis(w + r, rest, g->OW, g->KW, g->stride_w, g->dilation_w, g->left);
         rest = inside_table(w + r, rest, gradient ? g->OW : g->W);
     }
-    *p = (fd_conv){
-        .w = g->w, .KH = g->KH, .KW = g->KW, .phases = nh * nw, .phase = phase, .bias = g->bias, .relu = g->act == FD_ACT_RELU};
+    *p = (fd_conv){.w = g->w,
+                   .KH = g->KH,
+                   .KW = g->KW,
+                   .phases = nh * nw,
+                   .phase = phase,
+                   .bias = g->bias,
+                   .db = g->db,
+                   .relu = g->act == FD_ACT_RELU};
     if (gradient) {
         p->x = (fd_map){g->y, g->N, Og, g->OH, g->OW, g->y_n, g->y_c, g->y_h, g->y_w};
         p->lanes = Cg;
@@ -111,6 +119,7 @@ static void advance(const fd_conv2d_args *g, int gradient, fd_conv *p) {
     p->x.p += gradient ? y : x;
     p->w += g->O / g->groups * (g->C / g->groups) * g->KH * g->KW;
     if (p->bias) p->bias += p->lanes;
+    if (p->db) p->db += p->lanes;
     for (long i = 0; i < p->phases; i++) p->phase[i].y += gradient ? x : y;
 }
 
@@ -280,16 +289,27 @@ int FN(fd_conv2d_f32)(const fd_conv2d_args *g) { return g->N && g->O && g->OH &&
 
 int FN(fd_conv2d_backward_x_f32)(const fd_conv2d_args *g) { return g->N && g->C && g->H && g->W ? compute(g, DATA) : FD_OK; }
 
+/* db by itself, where the algorithm does not sum it along the way */
+static int sum_channels(const fd_conv2d_args *g) {
+    const fd_channel_sum_args a = {g->N, g->O, g->OH, g->OW, g->y, g->y_n, g->y_c, g->y_h, g->y_w, g->db};
+    return g->db ? FN(fd_channel_sum_f32)(&a) : FD_OK;
+}
+
 /* Lanes are outputs, rows of a tile channels; with few outputs it is the other way round, in the data gradient's geometry. */
 int FN(fd_conv2d_backward_w_f32)(const fd_conv2d_args *args) {
-    const fd_conv2d_args g = flatten(args);
+    fd_conv2d_args g = flatten(args);
     const long Cg = g.C / g.groups, Og = g.O / g.groups, T = g.KH * g.KW;
-    if (!g.O || !Cg) return FD_OK;
     const int exchanged = 2 * Og <= VL && Cg > Og;
-    if (exchanged || !g.N) memset(g.w, 0, (size_t)(g.O * Cg * T) * sizeof(float)); /* taps that meet nothing */
-    if (!g.N || !g.OH || !g.OW) return FD_OK;
+    const int nothing = !g.N || !g.OH || !g.OW || !Og || !Cg;
+    if (exchanged || nothing) memset(g.w, 0, (size_t)(g.O * Cg * T) * sizeof(float)); /* taps that meet nothing */
+    if (nothing) return sum_channels(&g);
     const algorithm chosen = choose(&g, NULL, WEIGHT);
     if (chosen == DEPTHWISE) return depthwise(&g, WEIGHT);
+    if (chosen == WINOGRAD || exchanged) {
+        const int code = sum_channels(&g);
+        if (code != FD_OK) return code;
+        g.db = NULL;
+    }
     if (chosen == WINOGRAD) return winograd(&g, WEIGHT);
     fd_conv p;
     void *memory = set_up(&g, exchanged, &p);

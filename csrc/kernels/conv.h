@@ -47,6 +47,7 @@ typedef struct {
     fd_conv_phase *phase;
     long y_n, y_c, y_h, y_w; /* between neighbouring results of a phase; y_c is 1 where y is written */
     const float *bias;       /* (lanes,) or NULL */
+    float *db;               /* weight gradient of one phase: (lanes,), sums of y over all pixels, or NULL */
     int relu;
 } fd_conv;
 

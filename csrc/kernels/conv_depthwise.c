@@ -29,6 +29,17 @@ static int find_x(const fd_conv *p, const float **x, long *n, long *h, long *w, 
     return FD_OK;
 }
 
+/* are PIXELS results from column j on there, and all taps of them inside? */
+FD_INLINE int is_whole(const fd_conv_axis *w, long j) {
+    const long last = j + PIXELS - 1;
+    return last < w->size && w->low[j] == 0 && w->low[last] == 0 && w->high[j] == w->taps && w->high[last] == w->taps;
+}
+
+/* do the taps of a row read three neighbouring columns, and neighbouring results neighbouring columns? */
+FD_INLINE int is_unit3(const fd_conv_axis *w) {
+    return w->step == 1 && w->taps == 3 && w->at[1] == w->at[0] + 1 && w->at[2] == w->at[0] + 2;
+}
+
 /* `count` results from column j, filter rows [r0, r1), columns [c0, c1), channels [c, c + n). With unit = 1 the taps of a row
  * are `cols` neighbouring columns, all inside, and step is 1. */
 FD_INLINE void results(const depthwise *d, const fd_conv_phase *f, const float *x, const float *const *weights, float *y,
@@ -74,7 +85,7 @@ static void depthwise_chunk(void *ctx, long chunk) {
     const fd_conv_phase *f = p->phase + chunk / d->blocks / p->x.N;
     const fd_conv_axis *h = f->h, *w = f->w;
     const long n = chunk / d->blocks % p->x.N, i0 = chunk % d->blocks * d->rows, C = p->lanes;
-    const int unit3 = w->step == 1 && w->taps == 3 && w->at[1] == w->at[0] + 1 && w->at[2] == w->at[0] + 2;
+    const int unit3 = is_unit3(w);
     for (long i = i0; i < FD_MIN(h->size, i0 + d->rows); i++) {
         const float *x = d->x + n * d->x_n + i * h->step * d->x_h;
         float *y = f->y + n * p->y_n + i * p->y_h;
@@ -84,8 +95,7 @@ static void depthwise_chunk(void *ctx, long chunk) {
         const float *next = x + (r1 > r0 ? h->at[r1 - 1] + h->step : 0) * d->x_h;
         for (long r = r0; r < r1; r++) weights[r] = f->packed + r * w->taps * d->width;
         for (long j = 0; j < w->size;) {
-            const int whole = j + PIXELS <= w->size && w->low[j] == 0 && w->low[j + PIXELS - 1] == 0 &&
-                              w->high[j] == w->taps && w->high[j + PIXELS - 1] == w->taps;
+            const int whole = is_whole(w, j);
             for (long c = 0; c < C; c += VL) {
                 const long left = FD_MIN(VL, C - c);
                 if (whole)
@@ -143,76 +153,98 @@ int FN(fd_conv_depthwise)(const fd_conv *p) {
 }
 
 /* --- weight gradient -------------------------------------------------------------------------------------------------
- * dw[tap][channel] = sum over n, i, j of x * y (channels of y side by side): the taps of a filter row accumulate in registers while one row of y passes. */
-#define TAPS 4       /* of a filter row in registers at a time */
-#define CHANNELS 64  /* of a chunk: rows of x and y then stay in L1 */
+ * dw[tap][channel] = sum over n, i, j of x * y (channels of y side by side): the same walk as above with the roles of weights and
+ * results exchanged. The sums of a chunk's channels stay in L1. */
+#define CHANNELS 256 /* of a chunk */
 
 typedef struct {
     const fd_conv *p;
     const float *x;
     long x_n, x_h, x_w;
     long width, parts, channel_blocks;
-    float *sums; /* [parts][taps of all phases][width] */
+    float *sums; /* [parts][taps of all phases, and one row for db][width] */
 } weight;
 
-/* sum[t] += over columns [j0, j1) of x under tap c + t, times y */
-FD_INLINE void row_sums(const float *x, const float *y, long pixel, long y_w, const long *at, long x_w, long j0, long j1, long n,
-                        float *sums, long width, const int taps) {
-    vf s[TAPS];
-    FD_UNROLL for (int t = 0; t < taps; t++) s[t] = vload(sums + t * width);
-    for (long j = j0; j < j1; j++) {
-        const vf yv = n == VL ? vload(y + j * y_w) : vload_n(y + j * y_w, n);
-        FD_UNROLL for (int t = 0; t < taps; t++) {
-            const float *in = x + j * pixel + at[t] * x_w;
-            s[t] = vfma(n == VL ? vload(in) : vload_n(in, n), yv, s[t]);
+/* adds `count` results from column j to the sums of filter rows [r0, r1), columns [c0, c1); see results() */
+FD_INLINE void add_results(const weight *d, const fd_conv_phase *f, const float *x, const float *y, float *sums, long j, long r0,
+                           long r1, long c0, long c1, long n, const int count, const int cols) {
+    const fd_conv_axis *w = f->w;
+    const long pixel = w->step * d->x_w;
+    vf yv[PIXELS];
+    FD_UNROLL for (int i = 0; i < count; i++) {
+        const float *from = y + (j + i) * d->p->y_w;
+        yv[i] = n == VL ? vload(from) : vload_n(from, n);
+    }
+    if (d->p->db) { /* one phase: its row follows those of the taps */
+        float *out = sums + d->p->KH * d->p->KW * d->width;
+        vf sum = yv[0];
+        FD_UNROLL for (int i = 1; i < count; i++) sum += yv[i];
+        vstore(out, vload(out) + sum);
+    }
+    for (long r = r0; r < r1; r++) {
+        const float *row = x + f->h->at[r] * d->x_h + j * pixel;
+        float *out = sums + r * w->taps * d->width;
+        if (cols) {
+            vf sum[8];
+            row += w->at[0] * d->x_w;
+            FD_UNROLL for (int t = 0; t < cols; t++) sum[t] = vload(out + t * d->width);
+            FD_UNROLL for (int i = 0; i < count + cols - 1; i++) {
+                const vf in = n == VL ? vload(row + i * d->x_w) : vload_n(row + i * d->x_w, n);
+                FD_UNROLL for (int t = 0; t < cols; t++) {
+                    if (i - t >= 0 && i - t < count) sum[t] = vfma(in, yv[i - t], sum[t]);
+                }
+            }
+            FD_UNROLL for (int t = 0; t < cols; t++) vstore(out + t * d->width, sum[t]);
+        } else {
+            for (long t = c0; t < c1; t++) {
+                vf sum = vload(out + t * d->width);
+                const float *in = row + w->at[t] * d->x_w;
+                FD_UNROLL for (int i = 0; i < count; i++) {
+                    sum = vfma(n == VL ? vload(in + i * pixel) : vload_n(in + i * pixel, n), yv[i], sum);
+                }
+                vstore(out + t * d->width, sum);
+            }
         }
     }
-    FD_UNROLL for (int t = 0; t < taps; t++) vstore(sums + t * width, s[t]);
 }
 
 static void weight_chunk(void *ctx, long chunk) {
     const weight *d = ctx;
     const fd_conv *p = d->p;
-    const long part = chunk / d->channel_blocks, c0 = chunk % d->channel_blocks * CHANNELS, c1 = FD_MIN(p->lanes, c0 + CHANNELS);
-    float *sums = d->sums + part * p->KH * p->KW * d->width;
+    const long part = chunk / d->channel_blocks, first = chunk % d->channel_blocks * CHANNELS;
+    const long last = FD_MIN(p->lanes, first + CHANNELS);
+    float *sums = d->sums + part * (p->KH * p->KW + 1) * d->width;
+    for (long c = first; c < last; c += VL) vstore(sums + p->KH * p->KW * d->width + c, vzero());
     for (long q = 0; q < p->phases; q++) {
         const fd_conv_phase *f = p->phase + q;
         const fd_conv_axis *h = f->h, *w = f->w;
         const long rows = p->x.N * h->size, from = rows * part / d->parts, to = rows * (part + 1) / d->parts;
+        const int unit3 = is_unit3(w);
         for (long t = 0; t < fd_conv_taps(f); t++)
-            for (long c = c0; c < c1; c += VL) vstore(sums + t * d->width + c, vzero());
+            for (long c = first; c < last; c += VL) vstore(sums + t * d->width + c, vzero());
         for (long row = from; row < to; row++) {
-            const long n = row / h->size, i = row % h->size;
-            const float *y = f->y + n * p->y_n + i * p->y_h;
-            for (long r = h->low[i]; r < h->high[i]; r++) {
-                const float *x = d->x + n * d->x_n + (i * h->step + h->at[r]) * d->x_h;
-                for (long t0 = 0; t0 < w->taps; t0 += TAPS) {
-                    const long taps = FD_MIN(TAPS, w->taps - t0), pixel = w->step * d->x_w;
-                    /* columns where all of these taps are inside, and the few others one by one */
-                    long j0 = 0, j1 = w->size;
-                    while (j0 < j1 && !(w->low[j0] <= t0 && w->high[j0] >= t0 + taps)) j0++;
-                    while (j1 > j0 && !(w->low[j1 - 1] <= t0 && w->high[j1 - 1] >= t0 + taps)) j1--;
-                    for (long c = c0; c < c1; c += VL) {
-                        float *s = sums + (r * w->taps + t0) * d->width + c;
-                        const long left = FD_MIN(VL, c1 - c);
-                        if (taps == 3 && left == VL)
-                            row_sums(x + c, y + c, pixel, p->y_w, w->at + t0, d->x_w, j0, j1, VL, s, d->width, 3);
-                        else if (taps == 4)
-                            row_sums(x + c, y + c, pixel, p->y_w, w->at + t0, d->x_w, j0, j1, left, s, d->width, 4);
-                        else
-                            for (long t = 0; t < taps; t++)
-                                row_sums(x + c, y + c, pixel, p->y_w, w->at + t0 + t, d->x_w, j0, j1, left, s + t * d->width,
-                                         d->width, 1);
-                        for (long j = 0; j < w->size; j++) {
-                            if (j == j0) j = j1;
-                            if (j == w->size) break;
-                            const long low = FD_MAX(w->low[j], t0), high = FD_MIN(w->high[j], t0 + taps);
-                            for (long t = low; t < high; t++)
-                                row_sums(x + c, y + c, pixel, p->y_w, w->at + t, d->x_w, j, j + 1, left,
-                                         s + (t - t0) * d->width, d->width, 1);
+            const long n = row / h->size, i = row % h->size, r0 = h->low[i], r1 = h->high[i];
+            const float *x = d->x + n * d->x_n + i * h->step * d->x_h, *y = f->y + n * p->y_n + i * p->y_h;
+            const float *next_x = x + (r1 > r0 ? h->at[r1 - 1] + h->step : 0) * d->x_h, *next_y = y + p->y_h;
+            for (long j = 0; j < w->size;) {
+                const int whole = is_whole(w, j);
+                for (long c = first; c < last; c += VL) {
+                    const long left = FD_MIN(VL, last - c);
+                    if (whole)
+                        for (long s = 0; s < PIXELS; s++) {
+                            fd_prefetch(next_x + (j + s) * w->step * d->x_w + c);
+                            fd_prefetch(next_y + (j + s) * p->y_w + c);
                         }
-                    }
+                    if (!whole)
+                        add_results(d, f, x + c, y + c, sums + c, j, r0, r1, w->low[j], w->high[j], left, 1, 0);
+                    else if (!unit3)
+                        add_results(d, f, x + c, y + c, sums + c, j, r0, r1, 0, w->taps, left, PIXELS, 0);
+                    else if (left == VL)
+                        add_results(d, f, x + c, y + c, sums + c, j, r0, r1, 0, 3, VL, PIXELS, 3);
+                    else
+                        add_results(d, f, x + c, y + c, sums + c, j, r0, r1, 0, 3, left, PIXELS, 3);
                 }
+                j += whole ? PIXELS : 1;
             }
         }
         sums += fd_conv_taps(f) * d->width;
@@ -227,7 +259,7 @@ int FN(fd_conv_weight_depthwise)(const fd_conv *p, float *dw) {
     for (long i = 0; i < p->phases; i++) rows = FD_MAX(rows, p->x.N * p->phase[i].h->size);
     d.parts = (long)FD_MAX(1, FD_MIN(work(p) * 4 / CHUNK_WORK / (double)d.channel_blocks, 16.0));
     d.parts = FD_MIN(d.parts, rows);
-    const long taps = p->KH * p->KW;
+    const long taps = p->KH * p->KW + 1;
     d.sums = fd_pool_get((size_t)(d.parts * taps * d.width) * sizeof(float));
     if (!d.sums) {
         fd_pool_put(copy);
@@ -244,6 +276,11 @@ int FN(fd_conv_weight_depthwise)(const fd_conv *p, float *dw) {
                     for (long part = 0; part < d.parts; part++) sum += sums[part * taps * d.width + lane];
                     dw[lane * p->w_lane + f->h->src[r] * p->KW + f->w->src[c]] = sum;
                 }
+    }
+    for (long lane = 0; p->db && lane < p->lanes; lane++) {
+        double sum = 0;
+        for (long part = 0; part < d.parts; part++) sum += (double)d.sums[(part * taps + taps - 1) * d.width + lane];
+        p->db[lane] = (float)sum;
     }
     fd_pool_put(d.sums);
     fd_pool_put(copy);

@@ -29,6 +29,7 @@ cdef extern from "fastdl.h" nogil:
         float *y
         long y_n, y_c, y_h, y_w
         const float *bias
+        float *db
         int act
         int exact
     ctypedef struct fd_channel_sum_args:
@@ -44,7 +45,7 @@ cdef extern from "fastdl.h" nogil:
 
 
 cdef int run(Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, bias, stride, padding, dilation, int groups,
-             act) except -1:
+             act, cnp.ndarray db=None) except -1:
     cdef fd_conv2d_args g
     cdef cnp.ndarray filters = w if cnp.PyArray_IS_C_CONTIGUOUS(w) else np.ascontiguousarray(w)
     cdef cnp.ndarray bias_row
@@ -58,6 +59,7 @@ cdef int run(Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, bias, stri
     g.x_n, g.x_c, g.x_h, g.x_w = step_of(x, 0), step_of(x, 1), step_of(x, 2), step_of(x, 3)
     g.y_n, g.y_c, g.y_h, g.y_w = step_of(y, 0), step_of(y, 1), step_of(y, 2), step_of(y, 3)
     g.bias = NULL
+    g.db = NULL if db is None else f32(db)
     if bias is not None:
         bias_row = np.ascontiguousarray(bias)
         g.bias = f32(bias_row)
@@ -95,6 +97,4 @@ def backward_x(cnp.ndarray dy, cnp.ndarray w, stride, padding, dilation, int gro
 
 
 def backward_w(cnp.ndarray dy, cnp.ndarray x, stride, padding, dilation, int groups, cnp.ndarray dw, db):
-    run(WEIGHT, x, dw, dy, None, stride, padding, dilation, groups, None)
-    if db is not None:
-        channel_sum(dy, db)
+    run(WEIGHT, x, dw, dy, None, stride, padding, dilation, groups, None, db)
