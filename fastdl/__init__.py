@@ -237,7 +237,7 @@ from fastdl.ops.unary import (
     trunc,
 )
 
-from fastdl.kernels import set_conv_algorithm, use
+from fastdl.kernels import conv_algorithm, set_conv_algorithm, use
 from fastdl.random import fork_rng, get_rng_state, initial_seed, manual_seed, set_rng_state
 from fastdl.threads import get_num_threads, set_num_threads
 
@@ -261,12 +261,10 @@ _LAZY = (
 def __getattr__(name):
     if name in _LAZY:
         return importlib.import_module("fastdl." + name)
-    if name in ("conv_algorithm", "set_conv_algorithm"):
-        return getattr(importlib.import_module("fastdl.kernels._conv_algorithm"), name)
     if name in ("save", "load"):
         return getattr(importlib.import_module("fastdl.io"), name)
     raise AttributeError(f"module 'fastdl' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), *_LAZY, "conv_algorithm", "load", "save", "set_conv_algorithm"])
+    return sorted([*globals(), *_LAZY, "load", "save"])
