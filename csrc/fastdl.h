@@ -20,6 +20,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/dropout.h"
 #include "args/embedding.h"
 #include "args/matmul.h"
+#include "args/nms.h"
 #include "args/norm.h"
 #include "args/optim_step.h"
 #include "args/pool2d.h"
@@ -54,6 +55,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(matmul)              \
     X(max_pool2d)          \
     X(max_pool2d_route)    \
+    X(nms)                 \
     X(resize)              \
     X(rnn)                 \
     X(rnn_backward)        \

@@ -15,9 +15,10 @@ typedef struct {
     int wide;
 } fd_roi_pool_args;
 
-/* scatter: dx[image, argmax] += dy. Otherwise its transpose, dy = dx[image, argmax]. */
+/* scatter: dx[image, argmax] += dy. Otherwise its transpose, dy = dx[image, argmax]; rows and cols are not read. */
 typedef struct {
     fd_roi_shape s;
+    const int32_t *rows, *cols;
     const void *argmax;
     int wide, scatter;
     float *dx, *dy;

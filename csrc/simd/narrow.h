@@ -55,6 +55,18 @@ FD_INLINE void vstore_u16(uint16_t *p, vi v, long n) {
 #endif
 }
 
+/* All VL lanes past the caches; see vstream. */
+FD_INLINE void vstream_u16(uint16_t *p, vi v) {
+#if defined(FD_ISA_AVX512)
+    _mm256_stream_si256((__m256i *)p, _mm512_cvtepi32_epi16((__m512i)v));
+#elif defined(FD_ISA_AVX2)
+    __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
+    _mm_stream_si128((__m128i *)p, _mm_packus_epi32(low, high));
+#else
+    vstore_u16(p, v, VL);
+#endif
+}
+
 FD_INLINE vi vload_i32(const int32_t *p, long n) {
     if (n == VL) return viload(p);
     return (vi)vload_n((const float *)p, n);

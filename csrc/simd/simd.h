@@ -56,6 +56,24 @@ typedef double vd __attribute__((vector_size(VL * 8)));
 /* --- memory ------------------------------------------------------------------------------------------------- */
 FD_INLINE vf vload(const float *p) { return (vf) * (const vf_unaligned *)p; }
 FD_INLINE void vstore(float *p, vf v) { *(vf_unaligned *)p = (vf_unaligned)v; }
+/* Past the caches, for results too large to be there when they are read; p on a vector's boundary. A chunk that streams
+ * ends with vfence(). */
+FD_INLINE void vstream(float *p, vf v) {
+#if defined(FD_ISA_AVX512)
+    _mm512_stream_ps(p, (__m512)v);
+#elif defined(FD_ISA_AVX2)
+    _mm256_stream_ps(p, (__m256)v);
+#elif defined(__SSE2__)
+    _mm_stream_ps(p, (__m128)v);
+#else
+    vstore(p, v);
+#endif
+}
+FD_INLINE void vfence(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
 FD_INLINE vi viload(const int32_t *p) { return (vi) * (const vi_unaligned *)p; }
 FD_INLINE void vistore(int32_t *p, vi v) { *(vi_unaligned *)p = (vi_unaligned)v; }
 

@@ -33,11 +33,11 @@ def roi_pool_forward(x, boxes, output_size, spatial_scale=1.0):
     return out, argmax
 
 
-def roi_pool_backward_x(dy, argmax, boxes, shape):
-    """dx of this shape (N, C, H, W)."""
+def roi_pool_backward_x(dy, argmax, boxes, shape, spatial_scale=1.0):
+    """dx of this shape (N, C, H, W); argmax, boxes and spatial_scale as in the forward pass."""
     boxes = _check_argmax(dy, dy.shape, argmax, boxes, shape)
     out = empty_channels_last(*shape, dy.dtype)
-    implementation("roi_pool", dy.dtype).backward_x(plain(dy), plain(argmax), boxes, out)
+    implementation("roi_pool", dy.dtype).backward_x(plain(dy), plain(argmax), boxes, spatial_scale, out)
     return out
 
 
@@ -73,7 +73,7 @@ def roi_pool_forward_cost(x, boxes, output_size, spatial_scale=1.0):
     return int(cells.sum()) * x.shape[1], x.itemsize * (x.size + out) + 2 * out
 
 
-def roi_pool_cost(argmax, boxes, dy=None, ddx=None, shape=None):
+def roi_pool_cost(argmax, dy=None, ddx=None, shape=None):
     """(FLOPs, bytes) of one backward pass, either direction."""
     dx = int(np.prod(ddx.shape if shape is None else shape))
     return argmax.size, 4 * (argmax.size + dx) + argmax.nbytes

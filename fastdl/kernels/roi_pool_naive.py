@@ -39,7 +39,7 @@ def forward(x, boxes, spatial_scale, out, argmax):
                     argmax[k, c, p, q] = cell
 
 
-def backward_x(dy, argmax, boxes, out):
+def backward_x(dy, argmax, boxes, spatial_scale, out):
     out[...] = 0
     H, W = out.shape[2:]
     K, C, PH, PW = dy.shape

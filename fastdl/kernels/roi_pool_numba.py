@@ -69,7 +69,7 @@ def forward(x, boxes, spatial_scale, out, argmax):
     _pool(_last(x), image, rows, cols, x.dtype.type(LOWEST), *outs)
 
 
-def backward_x(dy, argmax, boxes, out):
+def backward_x(dy, argmax, boxes, spatial_scale, out):
     N, C, H, W = out.shape
     flat = out.transpose(0, 2, 3, 1).reshape(N, H * W, C)
     _scatter(_last(dy), _last(argmax), boxes[:, 0].astype(np.int64), flat)

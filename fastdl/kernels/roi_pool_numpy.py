@@ -31,7 +31,7 @@ def forward(x, boxes, spatial_scale, out, argmax):
                 argmax[k, :, p, q] = np.where(largest > LOWEST, (h + top) * W + w + left, H * W)
 
 
-def backward_x(dy, argmax, boxes, out):
+def backward_x(dy, argmax, boxes, spatial_scale, out):
     N, C, H, W = out.shape
     flat = np.zeros((N, H * W + 1, C), dy.dtype)  # one cell more takes what has no maximum
     cell = argmax.transpose(0, 2, 3, 1)  # (K, PH, PW, C)

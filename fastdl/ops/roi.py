@@ -13,7 +13,7 @@ class RoIPool(Function):
     @staticmethod
     def forward(ctx, x, boxes, output_size, spatial_scale):
         y, argmax = roi_pool_forward(x.array, boxes, output_size, spatial_scale)
-        ctx.parameters = argmax, boxes, x.array.shape
+        ctx.parameters = argmax, boxes, x.array.shape, spatial_scale
         return Tensor(y)
 
     @staticmethod
@@ -25,26 +25,26 @@ class RoIPoolGradient(Function):
     """dx from dy: every cell adds up the bins whose maximum it is."""
 
     @staticmethod
-    def forward(ctx, dy, argmax, boxes, shape):
-        ctx.parameters = argmax, boxes, shape
-        return Tensor(roi_pool_backward_x(dy.array, argmax, boxes, shape))
+    def forward(ctx, dy, *parameters):
+        ctx.parameters = parameters
+        return Tensor(roi_pool_backward_x(dy.array, *parameters))
 
     @staticmethod
     def backward(ctx, ddx):
-        return RoIPoolPick.apply(ddx, *ctx.parameters), None, None, None
+        return RoIPoolPick.apply(ddx, *ctx.parameters), None, None, None, None
 
 
 class RoIPoolPick(Function):
     """The transpose of RoIPoolGradient: of every bin the cell that was its maximum."""
 
     @staticmethod
-    def forward(ctx, ddx, argmax, boxes, shape):
-        ctx.parameters = argmax, boxes, shape
+    def forward(ctx, ddx, argmax, boxes, shape, spatial_scale):
+        ctx.parameters = argmax, boxes, shape, spatial_scale
         return Tensor(roi_pool_backward_dy(ddx.array, argmax, boxes))
 
     @staticmethod
     def backward(ctx, dy):
-        return RoIPoolGradient.apply(dy, *ctx.parameters), None, None, None
+        return RoIPoolGradient.apply(dy, *ctx.parameters), None, None, None, None
 
 
 class RoIAlign(Function):
