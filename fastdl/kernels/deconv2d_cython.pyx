@@ -1,7 +1,8 @@
 """Deconvolution in C: the convolution's three passes in another order (csrc/kernels/conv.c).
 
-Idea: forward is the convolution's data gradient, which splits the output into stride x stride dense phases, so no zero is ever
-inserted or multiplied; bias and ReLU happen before the store. backward_x is a convolution; backward_w exchanges the roles of x and dy.
+Idea: forward is the convolution's data gradient, which splits the output into stride x stride dense phases, so no zero is
+ever inserted or multiplied; bias and ReLU happen before the store. backward_x is a convolution; backward_w exchanges the
+roles of x and dy.
 """
 
 cimport numpy as cnp

@@ -128,9 +128,8 @@ def sgd(params, grads, momenta, lr, momentum, dampening, decay, nesterov, maximi
         code = kernels.sgd(&s)
     check(code)
     if rows.others:
-        optim_step_numpy.sgd(pick(params, rows.others), pick(grads, rows.others), pick(momenta, rows.others), lr,
-        momentum,
-                             dampening, decay, nesterov, maximize, first)
+        others = (pick(params, rows.others), pick(grads, rows.others), pick(momenta, rows.others))
+        optim_step_numpy.sgd(*others, lr, momentum, dampening, decay, nesterov, maximize, first)
 
 
 def adam(params, grads, means, squares, tops, beta1, beta2, eps, decay, keep, step_size, root2, maximize, eps_inside):

@@ -15,7 +15,9 @@ def _three(name, x, w, bench=False, bias=True, act=None, **params):
     image = channels_last if bench else tuple
     return [
         Case(name, "deconv2d_forward", {"x": image(x), "w": w, "b": b}, forward, K=cg * KH * KW + 1, bench=bench),
-        Case(name, "deconv2d_backward_x", {"dy": image(y), "w": w}, {"x_shape": x, **params}, K=Og * KH * KW, bench=bench),
+        Case(
+            name, "deconv2d_backward_x", {"dy": image(y), "w": w}, {"x_shape": x, **params}, K=Og * KH * KW, bench=bench
+        ),
         Case(
             name,
             "deconv2d_backward_w",
