@@ -49,7 +49,7 @@ if IS_X86:
 
 # Modules whose calls are rare or long; compiling them would cost build time and size for nothing.
 INTERPRETED = {"__init__", "attention", "convert", "creation", "dropout", "inplace", "random", "rnn"}
-COMPILED = ["fastdl/autograd.py"] + sorted(
+COMPILED = ["fastdl/autograd.py", "fastdl/tape.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED
 )
 COMPILED += [

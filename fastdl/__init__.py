@@ -11,6 +11,7 @@ from fastdl.autograd import (
     Function,
     Tensor,
     enable_grad,
+    inference_mode,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,

@@ -1,72 +1,18 @@
 # Types for autograd.py, read by Cython only. autograd.py alone is the program; it also runs uncompiled.
 cimport cython
 
-
-cdef class Version:
-    cdef public Py_ssize_t value
-    cdef public object _op, _code, _lasti
+from fastdl.tape cimport Function as CFunction
+from fastdl.tape cimport TensorBase as CTensor
 
 
-cdef class TensorBase:
-    cdef public object array, grad
-    cdef public Function grad_fn
-    cdef public Py_ssize_t output_nr, _view_version
-    cdef public bint _tracked
-    cdef public Version _counter
-    cdef public TensorBase _base
-    cdef public tuple _replay
-    cdef public list _hooks
-    cdef object __weakref__
+@cython.locals(leaf=CTensor, node=CFunction, nr=Py_ssize_t, slots=list, box=list)
+cpdef object _deliver(object edge, CTensor grad, dict pending, dict leaves, list heap, bint create, object needed)
 
+@cython.locals(total=CTensor)
+cpdef CTensor _sum(CTensor old, CTensor new, bint create)
 
-cdef class Function:
-    cdef public tuple _edges, _saved, _versions, _inputs_needed
-    cdef public object _code, _lasti, _meta
-    cdef public list _hooks, _own
-    cdef public tuple _dirty, _unmarked
-    cdef public long long _seq
-    cdef public Py_ssize_t _args, _outputs
-    cdef public bint _freed, _undefined, recording
-
-
-cpdef object _locate(object target)
-
-cpdef Version _counter_of(TensorBase t)
-
-cpdef object refresh(TensorBase view)
-
-@cython.locals(root=TensorBase)
-cpdef object link_view(TensorBase view, TensorBase base, object cls, tuple args)
-
-@cython.locals(version=Version)
-cpdef object wrote(TensorBase t, object op=*)
-
-@cython.locals(count=Py_ssize_t)
-cpdef object _forward(object cls, Function ctx, tuple args)
-
-@cython.locals(t=TensorBase, ctx=Function, needed=bint)
-cpdef object _apply(object cls, tuple args)
-
-@cython.locals(t=TensorBase, edges=list)
-cpdef object _record(object cls, Function ctx, tuple args)
-
-@cython.locals(out=TensorBase)
-cpdef object _attach(Function ctx, object value, Py_ssize_t nr, tuple args)
-
-@cython.locals(t=TensorBase, alias=TensorBase, i=Py_ssize_t, written=bint, saved=tuple)
-cpdef object _pack(Function ctx)
-
-@cython.locals(t=TensorBase, alias=TensorBase, i=Py_ssize_t, saved=tuple, unpacked=list, version=Version)
-cpdef tuple _unpack(Function ctx)
-
-@cython.locals(leaf=TensorBase, node=Function, nr=Py_ssize_t, slots=list, box=list)
-cpdef object _deliver(object edge, TensorBase grad, dict pending, dict leaves, list heap, bint create, object needed)
-
-@cython.locals(total=TensorBase)
-cpdef TensorBase _sum(TensorBase old, TensorBase new, bint create)
-
-@cython.locals(node=Function, i=Py_ssize_t, count=Py_ssize_t, edges=tuple, results=tuple)
+@cython.locals(node=CFunction, i=Py_ssize_t, count=Py_ssize_t, edges=tuple, results=tuple)
 cpdef object _sweep(dict pending, dict leaves, list heap, bint keep, bint create, object needed, object captured)
 
-@cython.locals(grad=TensorBase)
-cpdef object _store(TensorBase leaf, list box, bint create)
+@cython.locals(grad=CTensor)
+cpdef object _store(CTensor leaf, list box, bint create)

@@ -380,6 +380,8 @@ def test_no_grad_in_all_its_forms():
         def method(self, x):
             return x * 2
 
+    with fd.inference_mode():
+        assert not (x * 2).requires_grad
     with fd.no_grad():
         assert not (x * 2).requires_grad
         with fd.enable_grad():

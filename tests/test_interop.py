@@ -136,6 +136,8 @@ def test_to():
     assert x.double().dtype == fd.float64 and x.long().dtype == fd.int64 and x.bool().dtype == fd.bool
     assert x.half().dtype == fd.float16 and x.int().dtype == fd.int32 and x.to("float64").dtype == fd.float64
     assert x.type_as(fd.arange(2)).dtype == fd.int64 and x.to(fd.arange(2)).dtype == fd.int64
+    with pytest.raises(TypeError, match="dytpe"):
+        x.to(dytpe=fd.float64)
     with pytest.raises(RuntimeError, match="CPU only"):
         x.to("cuda")
     with pytest.raises(RuntimeError, match="CPU only"):

@@ -39,7 +39,7 @@ class Contiguous(Function):
         return dy
 
 
-def to(input, *args, dtype=None, device=None, copy=False, **ignored):
+def to(input, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None):
     """Another element type; x.to(dtype), x.to("cpu") and x.to(other) as in torch; x itself if nothing changes."""
     for arg in args:
         if isinstance(arg, Tensor):
