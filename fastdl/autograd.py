@@ -20,7 +20,8 @@ from fastdl.writes import assign, check_writable
 
 __all__ = [
     "Function", "Tensor", "assign", "backward", "check_writable", "detect_anomaly", "enable_grad", "grad", "gradcheck",
-    "gradgradcheck", "inference_mode", "is_grad_enabled", "memory_owners", "no_grad", "once_differentiable", "set_grad_enabled", "wrote",
+    "gradgradcheck", "inference_mode", "is_grad_enabled", "memory_owners", "no_grad", "once_differentiable",
+    "set_grad_enabled", "wrote",
 ]  # fmt: skip
 
 
