@@ -11,6 +11,9 @@ cpdef object _deliver(object edge, CTensor grad, dict pending, dict leaves, list
 @cython.locals(total=CTensor)
 cpdef CTensor _sum(CTensor old, CTensor new, bint create)
 
+@cython.locals(g=CTensor, one=CTensor)
+cpdef object _hand_over(CFunction node, object grads)
+
 @cython.locals(node=CFunction, i=Py_ssize_t, count=Py_ssize_t, edges=tuple, results=tuple)
 cpdef object _sweep(dict pending, dict leaves, list heap, bint keep, bint create, object needed, object captured)
 

@@ -121,6 +121,8 @@ def _gradients(outputs, roots, inputs, keep, create):
     for t in inputs:
         if t.grad_fn is None:
             box = leaves.get(t)
+            if box:
+                box[0].output_nr = 0 if box[0].output_nr == -1 else box[0].output_nr  # the caller's from here on
             grads.append(_hooked_leaf(t, box[0]) if box else None)
         else:
             grads.append(captured.get((t.grad_fn, t.output_nr)))
@@ -222,11 +224,24 @@ def _sum(old, new, create):
     return total
 
 
+def _hand_over(node, grads):
+    """From here on others see these gradients (backward may return one of them twice): no more adding into them."""
+    if node._outputs == 1:
+        one = grads
+        if one.output_nr == -1:
+            one.output_nr = 0
+        return
+    for g in grads:
+        if g is not None and g.output_nr == -1:
+            g.output_nr = 0
+
+
 def _sweep(pending, leaves, heap, keep, create, needed, captured):
     """Serve the nodes, the latest first."""
     while heap:
         node = heappop(heap)[1]
         grads = pending.pop(node)
+        _hand_over(node, grads)
         if node._hooks is not None:
             grads = _run_hooks(node, grads)
         if captured is not None:
@@ -259,10 +274,11 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
         if len(results) != count:
             _check_count(node, results, count)
         if not keep and node._saved is not None:
-            # The edges go too: a result that is kept (a loss in a list) then keeps nothing of the graph behind it.
+            # A result that is kept (a loss in a list) keeps the nodes, but nothing large. The edges stay: they tell
+            # whether a later grad() needs this node, which is then an error, or can do without it.
             node._freed = True
             node._saved = node._own = None
-            node._edges = ()
+            node.__dict__.clear()
         node = None
         for i in range(count):
             if edges[i] is not None and results[i] is not None:

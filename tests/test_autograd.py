@@ -43,6 +43,65 @@ def test_diamonds_are_served_after_all_their_consumers():
     assert x.grad.item() == pytest.approx(12 * 2**3 + 6 * 2)
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_sum_that_was_handed_on_is_not_added_into(outputs):
+    """dy of h is a sum; add returns it for a and for b, and a still gets a contribution that b must not see."""
+    x, w = leaf(1.0), leaf(1.0)
+    a, b = x * 1, w * 1
+    late = a * 5
+    h = a + b if outputs == 1 else Fork.apply(a, b)[0]
+    (h * 2 + h * 3 + late).sum().backward()
+    assert x.grad.item() == 10 and w.grad.item() == 5
+
+
+def test_a_returned_gradient_is_not_added_into():
+    x = leaf(1.0)
+    (g,) = grad((x * 2 + x * 3).sum(), x)
+    y = x * 1
+    grad([y, y * 7], x, [g, fd.ones(1)])  # g arrives at y first, then 7 does
+    y = x * 1
+    grad([y * 7, y], x, [fd.ones(1), g])
+    assert g.item() == 5
+
+
+class Fork(Function):
+    """Two results; hands the gradient of the first to both arguments."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        return Tensor(a.array + b.array), Tensor(a.array * 0)
+
+    @staticmethod
+    def backward(ctx, dy, dz):
+        return dy, dy
+
+
+def random_program(m, leaves, seed):
+    """Sums, products and views of whatever there is so far, in random order, so that gradients meet in every way."""
+    rng = np.random.default_rng(seed)
+    made = list(leaves)
+    for _ in range(25):
+        i, j, kind = rng.integers(len(made)), rng.integers(len(made)), rng.integers(6)
+        a, b = made[i], made[j]
+        made.append([a + b, a - b, a * b.tanh(), a.reshape(3, 2).reshape(6), m.cat([a[:2], b[2:]]), a * 0.5][kind])
+    return sum(t.sum() for t in made[-6:])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs_equal_torch(seed):
+    torch = pytest.importorskip("torch")
+    arrays = np.random.default_rng(seed).standard_normal((3, 6)) * 0.5
+    mine = [fd.tensor(a, requires_grad=True) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    random_program(fd, mine, seed).backward()
+    random_program(torch, theirs, seed).backward()
+    for x, t in zip(mine, theirs):
+        if t.grad is None:
+            assert x.grad is None
+        else:
+            np.testing.assert_allclose(x.grad.array, t.grad.numpy(), rtol=1e-9, atol=1e-9)
+
+
 def test_a_node_older_than_a_leafs_other_use_keeps_the_order():
     x = leaf(1.5)
     early = x.exp()
@@ -205,6 +264,41 @@ def test_second_backward_needs_retain_graph():
     y.backward(retain_graph=True)
     y.backward()
     assert x.grad.tolist() == [6, 12]
+
+
+def test_grad_over_a_freed_graph():
+    x, head = leaf(1, 2), leaf(3, 4)
+    features = (x * x).tanh()
+    features.sum().backward()
+    out = (features * head).sum()
+    # the head's gradient needs nothing that was freed; x's does, and must not come back as None
+    assert grad(out, head, retain_graph=True)[0].tolist() == features.tolist()
+    for allow_unused in (False, True):
+        with pytest.raises(RuntimeError, match="second time"):
+            grad(out, [head, x], allow_unused=allow_unused, retain_graph=True)
+
+
+def test_a_kept_loss_keeps_nothing_large():
+    class Masked(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            ctx.mask = Mask()
+            masks.append(weakref.ref(ctx.mask))
+            return Tensor(x.array * 2)
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy * 2
+
+    class Mask:
+        pass
+
+    masks = []
+    loss = Masked.apply(leaf(1, 2) * 3).sum()
+    assert masks[0]() is not None
+    loss.backward()
+    assert masks[0]() is None
 
 
 def test_grad_returns_gradients_and_leaves_grad_alone():
