@@ -7,9 +7,9 @@
  */
 #include "kernels/attention.h"
 
-#define KEY_BLOCK 256       /* keys of a block; a multiple of FD_PHILOX_GROUP and of FD_NR */
+#define KEY_BLOCK 512       /* keys of a block; a multiple of FD_PHILOX_GROUP and of FD_NR */
 #define ROW_BLOCK 96        /* rows that pass over a key block while it is in L2 */
-#define SCORE_FLOATS 3072   /* of scores in L1 at a time */
+#define SCORE_FLOATS 6144   /* of scores in L1 at a time */
 #define CHUNK_WORK 400000.0 /* multiply-adds that a chunk of small heads should have at least */
 #define FEW_ROWS 4          /* up to here packing K costs more than it saves */
 
@@ -17,6 +17,7 @@ typedef struct {
     const fd_attention_args *g;
     long key_block, lds; /* keys of a block, floats of a row of scores */
     long row_block, row_blocks;
+    long tile_rows;   /* whose scores are in L1 at a time */
     long heads;       /* of a chunk; 0: heads are packed beforehand and chunks are row blocks */
     long packed_size; /* floats that a packed head takes */
     int pack_values;
@@ -66,67 +67,91 @@ static void scores_of_few(const fd_attention_args *g, const float *q, long rows,
         vf acc[FEW_ROWS];
         for (long i = 0; i < rows; i++) acc[i] = vzero();
         for (long d = 0; d < D; d += VL) {
-            const vf kv = D - d >= VL ? vload(k + d) : vload_n(k + d, D - d);
-            for (long i = 0; i < rows; i++) acc[i] = vfma(kv, vload(q + i * padded(D) + d), acc[i]);
+            const long lanes = FD_MIN(VL, D - d);
+            const vf kv = vload_n(k + d, lanes);
+            for (long i = 0; i < rows; i++) acc[i] = vfma(kv, vload_n(q + i * g->q_t + d, lanes), acc[i]);
         }
         for (long i = 0; i < rows; i++) s[i * lds + j] = vhsum(acc[i]);
     }
 }
 
-/* Scores to weights. s holds `width` scores (whole vectors) of which row t attends at most to the first n.
- * m and l become those of all keys so far; returns what the sums so far must be multiplied by. */
-static float weigh(const fd_attention_args *g, const head *hd, long t, long j0, long n, long width, float *s, float *m,
-                   float *l) {
-    n = FD_MAX(n, 0);
+/* The largest of a row's first n scores times `factor`, lane by lane. With a mask s becomes the masked product. */
+FD_INLINE vf largest_score(const fd_attention_args *g, const head *hd, long t, long j0, long n, vf factor, float *s) {
+    vf a = vset1(-INFINITY), b = a;
+    long c = 0;
     if (g->mask_kind) {
         const mask_row mask = mask_at(g, hd->b, hd->h, t, j0);
-        for (long c = 0; c < n; c += VL) vstore(s + c, masked(vload(s + c), &mask, c, n - c));
+        for (; c < n; c += VL) {
+            const vf x = masked(vload(s + c) * factor, &mask, c, n - c);
+            vstore(s + c, x);
+            a = vmax(a, n - c >= VL ? x : vselect(before(n, c), x, vset1(-INFINITY)));
+        }
+        return a;
     }
-    const long used = padded(n);
-    if (n < used) vstore(s + used - VL, vselect(before(n, used - VL), vload(s + used - VL), vset1(-INFINITY)));
-    vf most = vset1(-INFINITY), most2 = most;
-    long c = 0;
-    for (; c + VL < used; c += 2 * VL) {
-        most = vmax(most, vload(s + c));
-        most2 = vmax(most2, vload(s + c + VL));
+    for (; c + 2 * VL <= n; c += 2 * VL) {
+        a = vmax(a, vload(s + c) * factor);
+        b = vmax(b, vload(s + c + VL) * factor);
     }
-    if (c < used) most = vmax(most, vload(s + c));
-    const float old = *m, largest = vhmax(vmax(most, most2));
-    *m = largest > old ? largest : old;
-    const vf shift = vset1(*m == -INFINITY ? 0.0f : *m);
+    for (; c < n; c += VL) a = vmax(a, vselect(before(n, c), vload(s + c) * factor, vset1(-INFINITY)));
+    return vmax(a, b);
+}
+
+/* A row's scores become weights 2^(s * factor - shift), 0 from key n on; returns their sum, lane by lane. */
+FD_INLINE vf weigh(long n, long width, vf factor, float shift, float *s) {
+    const vf m = vset1(-shift);
     vf sum = vzero(), sum2 = sum;
-    if (!g->dropout) {
-        for (c = 0; c + VL < used; c += 2 * VL) {
-            const vf p = weight(vload(s + c) - shift), p2 = weight(vload(s + c + VL) - shift);
-            vstore(s + c, p);
-            vstore(s + c + VL, p2);
-            sum += p;
-            sum2 += p2;
-        }
-        if (c < used) {
-            const vf p = weight(vload(s + c) - shift);
-            vstore(s + c, p);
-            sum += p;
-        }
-    } else {
-        uint32_t numbers[FD_PHILOX_GROUP];
-        const uint32_t index = (uint32_t)(hd->b * g->H + hd->h);
-        for (c = 0; c < used; c += VL) {
-            if (c % FD_PHILOX_GROUP == 0)
-                fd_philox_group(numbers, (uint32_t)((j0 + c) / FD_PHILOX_GROUP), (uint32_t)t, index, 0, g->seed);
-            const vf p = weight(vload(s + c) - shift);
-            vstore(s + c, vselect(vkeep(numbers + c % FD_PHILOX_GROUP, g->drop_below), p, vzero()));
-            sum += p;
-        }
+    long c = 0;
+    for (; c + 2 * VL <= n; c += 2 * VL) {
+        const vf p = weight(vfma(vload(s + c), factor, m)), p2 = weight(vfma(vload(s + c + VL), factor, m));
+        vstore(s + c, p);
+        vstore(s + c + VL, p2);
+        sum += p;
+        sum2 += p2;
     }
-    for (c = used; c < width; c += VL) vstore(s + c, vzero());
-    float shrink = 1.0f;
-    if (*m != old) {
-        vf x = weight(vset1(old) - shift);
-        shrink = old == -INFINITY ? 0.0f : x[0];
+    for (; c < n; c += VL) {
+        const vf p = vselect(before(n, c), weight(vfma(vload(s + c), factor, m)), vzero());
+        vstore(s + c, p);
+        sum += p;
     }
-    *l = *l * shrink + vhsum(sum + sum2);
-    return shrink;
+    for (; c < width; c += VL) vstore(s + c, vzero());
+    return sum + sum2;
+}
+
+/* Sets the weights to 0 that dropout takes. The survivors are scaled at the end, with the whole row. */
+static void drop(const fd_attention_args *g, const head *hd, long t, long j0, long n, float *s) {
+    uint32_t numbers[FD_PHILOX_GROUP];
+    for (long c = 0; c < n; c += VL) {
+        if (c % FD_PHILOX_GROUP == 0)
+            fd_philox_group(numbers, (uint32_t)((j0 + c) / FD_PHILOX_GROUP), (uint32_t)t, (uint32_t)(hd->b * g->H + hd->h), 0,
+                            g->seed);
+        vstore(s + c, vselect(vkeep(numbers + c % FD_PHILOX_GROUP, g->drop_below), vload(s + c), vzero()));
+    }
+}
+
+/* What is kept per row, for all rows of a block. */
+typedef struct {
+    float *m;      /* largest score so far */
+    float *l;      /* sum of weights so far, relative to m */
+    float *shift;  /* m, but 0 where the row has attended to nothing yet */
+    float *shrink; /* what this block's larger m multiplies everything before by */
+    float *lanes;  /* (VL rows, VL): largest scores, then sums, lane by lane */
+} row_state;
+
+/* n rows, at most VL: their largest scores join m */
+static __attribute__((noinline)) void update_largest(const row_state *r, long i, long n) {
+    vf x[VL];
+    FD_UNROLL for (int j = 0; j < VL; j++) x[j] = vload(r->lanes + j * VL);
+    const vf old = vload(r->m + i), m = vmax(vmax_rows(x), old);
+    const vf shift = vselect(m == vset1(-INFINITY), vzero(), m);
+    vstore_n(r->m + i, m, n);
+    vstore_n(r->shift + i, shift, n);
+    vstore_n(r->shrink + i, weight(old - shift), n);
+}
+
+static __attribute__((noinline)) void update_sum(const row_state *r, long i, long n) {
+    vf x[VL];
+    FD_UNROLL for (int j = 0; j < VL; j++) x[j] = vload(r->lanes + j * VL);
+    vstore_n(r->l + i, vfma(vload(r->l + i), vload(r->shrink + i), vsum_rows(x)), n);
 }
 
 static void scale_row(float *x, long n, float factor) {
@@ -141,60 +166,70 @@ static void scale_row(float *x, long n, float factor) {
 /* Rows t0 .. t1 - 1 of a head, at most plan.row_block of them. */
 static void attend(const plan *p, const head *hd, long t0, long t1, float *buffer) {
     const fd_attention_args *g = p->g;
-    const long D = g->D, DV = g->DV, Dp = padded(D), most = FD_MAX(2 * FD_MR, SCORE_FLOATS / p->lds);
-    float *q = buffer;                             /* scaled rows of Q (t1 - t0, Dp) */
-    float *s = q + (t1 - t0) * Dp;                 /* scores (rows, lds) */
-    float *m = s + FD_MIN(most, t1 - t0) * p->lds; /* (t1 - t0, padded) */
-    float *l = m + padded(t1 - t0);
-    const vf factor = vset1(g->scale * LOG2E);
-    for (long t = t0; t < t1; t++) {
-        const float *x = hd->q + t * g->q_t;
-        for (long d = 0; d < D; d += VL)
-            vstore(q + (t - t0) * Dp + d, factor * (D - d >= VL ? vload(x + d) : vload_n(x + d, D - d)));
+    const long DV = g->DV, n_rows = t1 - t0, slots = padded(n_rows) + VL;
+    const row_state state = {.m = buffer,
+                             .l = buffer + slots,
+                             .shift = buffer + 2 * slots,
+                             .shrink = buffer + 3 * slots,
+                             .lanes = buffer + 4 * slots};
+    float *s = state.lanes + VL * VL; /* scores (rows, lds) */
+    const vf factor = vset1(g->scale * LOG2E), applied = g->mask_kind ? vset1(1.0f) : factor;
+    for (long i = 0; i < slots; i += VL) {
+        vstore(state.m + i, vset1(-INFINITY));
+        vstore(state.l + i, vzero());
     }
-    for (long i = 0; i < padded(t1 - t0); i++) {
-        m[i] = -INFINITY;
-        l[i] = 0.0f;
-    }
+    for (long i = 0; i < VL * VL; i += VL) vstore(state.lanes + i, vzero());
     const long end = g->causal ? FD_MIN(g->S, t1) : g->S;
     for (long j0 = 0; j0 < end; j0 += p->key_block) {
         const long keys = FD_MIN(p->key_block, g->S - j0);
         const rows_of values = {hd->values.p + j0 * hd->values.stride, hd->values.stride};
-        for (long r0 = t0, rows; r0 < t1; r0 += rows) {
-            rows = fd_next_rows(t1 - r0, most);
-            const long diagonal = g->causal ? r0 - j0 : NO_DIAGONAL, width = FD_MIN(keys, rows + diagonal);
+        for (long r0 = 0, rows; r0 < n_rows; r0 += rows) {
+            rows = FD_MIN(p->tile_rows, n_rows - r0);
+            const long diagonal = g->causal ? t0 + r0 - j0 : NO_DIAGONAL, width = padded(FD_MIN(keys, rows + diagonal));
             if (width <= 0) continue; /* the diagonal lies to the left of this block */
+            const float *q = hd->q + (t0 + r0) * g->q_t;
             if (g->T > FEW_ROWS)
-                scores(q + (r0 - t0) * Dp, Dp, D, hd->packed + j0 * D, rows, keys, diagonal, s, p->lds);
+                scores(q, g->q_t, g->D, hd->packed + j0 * g->D, rows, keys, diagonal, s, p->lds);
             else
-                scores_of_few(g, q + (r0 - t0) * Dp, rows, hd->k + j0 * g->k_s, width, s, p->lds);
-            for (long i = 0; i < rows; i++) {
-                const long t = r0 + i;
-                const float shrink =
-                    weigh(g, hd, t, j0, FD_MIN(keys, i + 1 + diagonal), padded(width), s + i * p->lds, m + t - t0, l + t - t0);
-                if (j0 && shrink != 1.0f) scale_row(hd->out + t * g->o_t, DV, shrink);
+                scores_of_few(g, q, rows, hd->k + j0 * g->k_s, FD_MIN(keys, rows + diagonal), s, p->lds);
+            for (long i = 0; i < rows; i += VL) {
+                const long n = FD_MIN(VL, rows - i);
+                for (long j = 0; j < n; j++)
+                    vstore(state.lanes + j * VL, largest_score(g, hd, t0 + r0 + i + j, j0, attended(keys, i + j, diagonal),
+                                                               factor, s + (i + j) * p->lds));
+                update_largest(&state, r0 + i, n);
+                for (long j = 0; j < n; j++) {
+                    const long used = attended(keys, i + j, diagonal);
+                    vstore(state.lanes + j * VL, weigh(used, width, applied, state.shift[r0 + i + j], s + (i + j) * p->lds));
+                    if (g->dropout) drop(g, hd, t0 + r0 + i + j, j0, used, s + (i + j) * p->lds);
+                }
+                update_sum(&state, r0 + i, n);
             }
-            weighted_sums(s, p->lds, rows, keys, diagonal, values, DV, hd->out + r0 * g->o_t, g->o_t, j0 > 0);
+            float *out = hd->out + (t0 + r0) * g->o_t;
+            if (j0)
+                for (long i = 0; i < rows; i++) scale_row(out + i * g->o_t, DV, state.shrink[r0 + i]);
+            weighted_sums(s, p->lds, rows, keys, diagonal, values, DV, out, g->o_t, j0 > 0);
         }
     }
-    for (long t = t0; t < t1; t++) {
-        const float total = l[t - t0];
-        float *row = hd->out + t * g->o_t;
-        if (total == 0.0f) /* attends to nothing */
+    for (long i = 0; i < n_rows; i += VL) {
+        const vf m = vload(state.m + i), l = vload(state.l + i);
+        const vi nothing = l == vzero(); /* attended to */
+        const vf lse = vselect(nothing, vset1(-INFINITY), (m + vlog(l) * LOG2E) * LN2);
+        vstore_n(hd->lse + t0 + i, lse, FD_MIN(VL, n_rows - i));
+        vstore(state.shrink + i, vselect(nothing, vzero(), vset1(g->dropout ? g->keep_scale : 1.0f) / l));
+    }
+    for (long i = 0; i < n_rows; i++) {
+        float *row = hd->out + (t0 + i) * g->o_t;
+        if (state.l[i] == 0.0f)
             memset(row, 0, (size_t)DV * sizeof(float));
         else
-            scale_row(row, DV, (g->dropout ? g->keep_scale : 1.0f) / total);
-    }
-    for (long i = 0; i < t1 - t0; i += VL) {
-        const vf value = vselect(vload(l + i) == vzero(), vset1(-INFINITY), (vload(m + i) + vlog(vload(l + i)) * LOG2E) * LN2);
-        vstore_n(hd->lse + t0 + i, value, FD_MIN(VL, t1 - t0 - i));
+            scale_row(row, DV, state.shrink[i]);
     }
 }
 
 static size_t attend_size(const plan *p) {
-    const long rows = p->row_block;
-    return (size_t)(rows * padded(p->g->D) + FD_MIN(rows, FD_MAX(2 * FD_MR, SCORE_FLOATS / p->lds)) * p->lds +
-                    2 * padded(rows));
+    const long slots = padded(p->row_block) + VL;
+    return (size_t)(4 * slots + VL * VL + FD_MIN(p->tile_rows, p->row_block) * p->lds);
 }
 
 /* A chunk of whole heads: packs each and attends to its rows while the panels are in L2. */
@@ -244,9 +279,10 @@ int FN(fd_attention_f32)(const fd_attention_args *g) {
     const long key_blocks = FD_MAX(1, (g->S + KEY_BLOCK - 1) / KEY_BLOCK);
     p.key_block = ((g->S + key_blocks - 1) / key_blocks + 63) / 64 * 64;
     p.lds = FD_MAX(VL, FD_MIN(p.key_block, padded(g->S)));
+    p.tile_rows = FD_MAX(2 * FD_MR, SCORE_FLOATS / p.lds / FD_MR * FD_MR);
     p.row_blocks = (g->T + ROW_BLOCK - 1) / ROW_BLOCK;
     p.row_block = (g->T + p.row_blocks - 1) / p.row_blocks;
-    p.row_block = FD_MIN(g->T, (p.row_block + FD_MR - 1) / FD_MR * FD_MR);
+    p.row_block = FD_MIN(g->T, (p.row_block + 2 * FD_MR - 1) / (2 * FD_MR) * (2 * FD_MR)); /* whole tiles, but for the last */
     p.row_blocks = (g->T + p.row_block - 1) / p.row_block;
     p.pack_values = !in_place(g->DV, g->v_s);
     p.packed_size = (g->T > FEW_ROWS ? padded(g->S) * g->D : 0) + (p.pack_values ? g->S * padded(g->DV) : 0);

@@ -100,6 +100,9 @@ static void pack_transposed(const float *x, long stride, long rows, long n, floa
  * beyond is skipped: tile by tile, keys in whole vectors where they are columns. */
 #define NO_DIAGONAL (1L << 40)
 
+/* how many of `keys` row i attends to */
+FD_INLINE long attended(long keys, long i, long diagonal) { return FD_MAX(0, FD_MIN(keys, i + 1 + diagonal)); }
+
 /* s[i][j] = <a[i], key j>, i < rows, j < keys; packed: the keys' transposed panels; s has stride lds */
 static void scores(const float *a, long a_row, long D, const float *packed, long rows, long keys, long diagonal, float *s,
                    long lds) {

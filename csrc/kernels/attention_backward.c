@@ -7,8 +7,8 @@
  */
 #include "kernels/attention.h"
 
-#define KEY_BLOCK 128 /* a multiple of FD_PHILOX_GROUP and of FD_NR */
-#define ROW_BLOCK 64
+#define KEY_BLOCK 384       /* a multiple of FD_PHILOX_GROUP, of FD_NR and of FD_MR */
+#define ROW_BLOCK 48        /* a multiple of FD_MR */
 #define CHUNK_WORK 400000.0 /* multiply-adds that a chunk of small heads should have at least */
 #define MANY_HEADS 8        /* from here on a chunk is whole heads */
 
@@ -127,7 +127,7 @@ static void differentiate(const fd_attention_args *f, const head *hd, long t, lo
         vstore(s + c, kept);
         vstore(dp + c, p * scale * (d - delta));
     }
-    for (long c = padded(FD_MAX(n, 0)); c < width; c += VL) {
+    for (long c = padded(n); c < width; c += VL) {
         vstore(s + c, vzero());
         vstore(dp + c, vzero());
     }
@@ -159,7 +159,7 @@ static void key_block(const plan *p, head *hd, long j0, const layout *o, float *
         scores(dout, a->do_t, DV, v_panels, rows, keys, diagonal, dp, lds);
         for (long i = 0; i < rows; i++) {
             /* products look at most FD_MR_MAX keys beyond the diagonal */
-            const long n = FD_MIN(keys, i + 1 + diagonal), width = FD_MIN(padded(keys), padded(FD_MAX(n + FD_MR_MAX, 0)));
+            const long n = attended(keys, i, diagonal), width = FD_MIN(padded(keys), padded(n + FD_MR_MAX));
             differentiate(f, hd, t0 + i, j0, n, width, s + i * lds, dp + i * lds);
         }
         const rows_of q_rows = {hd->q_rows.p + t0 * hd->q_rows.stride, hd->q_rows.stride};

@@ -11,6 +11,22 @@
 #define MC 96
 #define NC 1024 /* columns packed at a time: bounds the packing buffer to KC * NC floats, 3 MB */
 
+/* out[i][j] = x[j][i], VL x VL, in registers. Not inlined: beside other loops GCC keeps the rows' addresses in spilled registers. */
+static __attribute__((noinline)) void transpose_block(const float *x, long ldx, float *out, long ldo) {
+    vf r[VL];
+    FD_UNROLL for (int j = 0; j < VL; j++, x += ldx) r[j] = vload(x);
+    vtranspose(r);
+    FD_UNROLL for (int i = 0; i < VL; i++, out += ldo) vstore(out, r[i]);
+}
+
+/* The same at the edges: x has `rows` rows of n floats; out gets n rows of VL floats, 0 beyond x. */
+static __attribute__((noinline)) void transpose_edge(const float *x, long ldx, long rows, long n, float *out, long ldo) {
+    vf r[VL];
+    for (int j = 0; j < VL; j++, x += ldx) r[j] = j < rows ? vload_n(x, n) : vzero();
+    vtranspose(r);
+    for (int i = 0; i < n; i++, out += ldo) vstore(out, r[i]);
+}
+
 void FN(fd_pack_panel)(const float *b, long b_row, long b_col, long K, long n0, long width, long nv, float *panel) {
     const long nr = nv * VL;
     b += n0 * b_col;
@@ -27,16 +43,18 @@ void FN(fd_pack_panel)(const float *b, long b_row, long b_col, long K, long n0, 
         const long kn = FD_MIN(K - k0, VL);
         for (long n0 = 0; n0 < nr; n0 += VL) {
             float *out = panel + k0 * nr + n0;
-            if (b_row == 1 && kn == VL && n0 + VL <= width) { /* a square block, transposed in registers */
-                vf r[VL];
-    FD_UNROLL for (int j = 0; j < VL; j++) r[j] = vload(b + k0 + (n0 + j) * b_col);
-                vtranspose(r);
-                FD_UNROLL for (int i = 0; i < VL; i++) vstore(out + i * nr, r[i]);
+            const float *block = b + k0 * b_row + n0 * b_col;
+            if (b_row == 1 && kn == VL && n0 + VL <= width) {
+                transpose_block(block, b_col, out, nr);
+                continue;
+            }
+            if (b_row == 1) {
+                transpose_edge(block, b_col, width - n0, kn, out, nr);
                 continue;
             }
             for (long k = 0; k < kn; k++)
                 for (long n = 0; n < VL; n++)
-                    out[k * nr + n] = n0 + n < width ? b[(k0 + k) * b_row + (n0 + n) * b_col] : 0.0f;
+                    out[k * nr + n] = n0 + n < width ? block[k * b_row + n * b_col] : 0.0f;
         }
     }
 }

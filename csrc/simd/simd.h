@@ -104,9 +104,13 @@ FD_INLINE vi vibits(vf v) { return (vi)v; } /* reinterpret */
 
 /* lanes 0, 1, 2, ... */
 FD_INLINE vi viota(void) {
-    vi v = {0};
-    for (int i = 0; i < VL; i++) v[i] = i;
-    return v;
+#if VL == 16
+    return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif VL == 8
+    return (vi){0, 1, 2, 3, 4, 5, 6, 7};
+#else
+    return (vi){0, 1, 2, 3};
+#endif
 }
 
 /* The first n lanes (0 <= n <= VL), never touching memory past them; the other lanes of a load are 0. */
@@ -277,30 +281,66 @@ FD_INLINE int vany(vi m) {
 #endif
 }
 
-/* r[i][j] = r[j][i] for a block of VL x VL floats: log2(VL) rounds of exchanging lanes between rows s apart */
-FD_INLINE void vtranspose(vf r[VL]) {
-    FD_UNROLL for (int s = 1; s < VL; s *= 2) {
-        vi first, second; /* lane numbers; VL and above mean the second operand */
-        for (int j = 0; j < VL; j++) {
-            first[j] = j & s ? VL + (j ^ s) : j;
-            second[j] = j & s ? VL + j : j | s;
-        }
-        FD_UNROLL for (int i = 0; i < VL; i++) {
-            if (i & s) continue;
-            vf a = r[i], b = r[i + s];
+/* Lanes of the pair (a, b): where bit s of the lane number is 0, a's own lane and, for `second`, a's lane with the bit set;
+ * where it is 1, b's lane with the bit cleared and b's own. s must be a constant: then each is one shuffle by a constant. */
+FD_INLINE vf vpair_first(vf a, vf b, const int s) {
+    const vi j = viota();
 #if defined(__clang__)
-            for (int j = 0; j < VL; j++) {
-                r[i][j] = j & s ? b[j ^ s] : a[j];
-                r[i + s][j] = j & s ? b[j] : a[j | s];
-            }
-            (void)first, (void)second;
+    vf r = a;
+    for (int k = 0; k < VL; k++) r[k] = k & s ? b[k ^ s] : a[k];
+    return r;
 #else
-            r[i] = __builtin_shuffle(a, b, first);
-            r[i + s] = __builtin_shuffle(a, b, second);
+    return __builtin_shuffle(a, b, viselect((j & s) != 0, VL + (j ^ s), j));
 #endif
-        }
+}
+FD_INLINE vf vpair_second(vf a, vf b, const int s) {
+    const vi j = viota();
+#if defined(__clang__)
+    vf r = a;
+    for (int k = 0; k < VL; k++) r[k] = k & s ? b[k] : a[k | s];
+    return r;
+#else
+    return __builtin_shuffle(a, b, viselect((j & s) != 0, VL + j, j | s));
+#endif
+}
+
+/* r[i][j] = r[j][i] for a block of VL x VL floats: log2(VL) rounds of exchanging lanes between rows s apart */
+FD_INLINE void vexchange(vf r[VL], const int s) {
+    FD_UNROLL for (int i = 0; i < VL; i++) {
+        if (i & s) continue;
+        vf a = r[i], b = r[i + s];
+        r[i] = vpair_first(a, b, s);
+        r[i + s] = vpair_second(a, b, s);
     }
 }
+FD_INLINE void vtranspose(vf r[VL]) {
+    vexchange(r, 1);
+    vexchange(r, 2);
+#if VL >= 8
+    vexchange(r, 4);
+#endif
+#if VL >= 16
+    vexchange(r, 8);
+#endif
+}
+
+/* lane i is the sum (the maximum) of all lanes of r[i]; r is lost */
+#define FD_HALVE(s, COMBINE) \
+    FD_UNROLL for (int i = 0; i + s < VL; i += 2 * s) \
+        r[i] = COMBINE(vpair_first(r[i], r[i + s], s), vpair_second(r[i], r[i + s], s));
+#define FD_REDUCE_ROWS(name, COMBINE) \
+    FD_INLINE vf name(vf r[VL]) { \
+        FD_HALVE(1, COMBINE) \
+        FD_HALVE(2, COMBINE) \
+        FD_HALVE(4, COMBINE) \
+        FD_HALVE(8, COMBINE) \
+        return r[0]; \
+    }
+FD_INLINE vf vadd(vf a, vf b) { return a + b; }
+FD_REDUCE_ROWS(vsum_rows, vadd)
+FD_REDUCE_ROWS(vmax_rows, vmax)
+#undef FD_REDUCE_ROWS
+#undef FD_HALVE
 
 FD_INLINE void fd_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FD_INLINE void fd_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
