@@ -28,8 +28,9 @@ def run(args):
     for n in counts:
         print(f"\n{n} thread{'s' if n > 1 else ''}: milliseconds, ratio = PyTorch's time / fastdl's")
         for workload in chosen:
+            able = sides if importlib.util.find_spec(workload.needs) else ("fastdl",)
             try:
-                row = pair.measure(workload, n, args.pairs, sides, ("numpy", "numba") if args.rungs else ())
+                row = pair.measure(workload, n, args.pairs, able, ("numpy", "numba") if args.rungs else ())
             except RuntimeError as error:
                 print(f"{workload.name}: {error}", flush=True)
                 continue

@@ -65,6 +65,12 @@ class Torch(Side):
         self.lib, self.nn, self.F, self.optim = torch, torch.nn, torch.nn.functional, torch.optim
         torch.manual_seed(0)
 
+    @property
+    def roi(self):
+        import torchvision
+
+        return torchvision.ops
+
     def tensor(self, array, grad=False):
         t = self.lib.from_numpy(np.array(array, order="C"))
         if t.ndim == 4 and self.option == "channels_last":
@@ -111,6 +117,12 @@ class Fastdl(Side):
 
         self.lib, self.nn, self.F, self.optim, self.autograd = fastdl, nn, functional, optim, autograd
         fastdl.manual_seed(0)
+
+    @property
+    def roi(self):
+        from fastdl.ops import roi
+
+        return roi
 
     def tensor(self, array, grad=False):
         if array.ndim == 4 and array.dtype.kind == "f":  # channels-last in memory: fastdl's own layout

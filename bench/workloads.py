@@ -23,6 +23,7 @@ class Workload:
     bar_fwd: float | None = None  # PyTorch's time over fastdl's that is asked for
     bar_both: float | None = None
     options: dict = field(default_factory=dict)
+    needs: str = "torch"  # package without which PyTorch cannot take part
 
     def make(self, side):
         return self.build(side, *self.sizes, **self.options)
@@ -55,6 +56,17 @@ def recurrent(s, layer, B, T, I, H, gates):
     s.load(net, [s.array(*shape, scale=bound) for shape in shapes])
     x = s.input(B, T, I)
     return s.operation(lambda: net(x)[0], [x, *net.parameters()])
+
+
+def roi(s, kind, N, C, H, W, boxes, size):
+    """Boxes of 32 to 360 pixels of an image that the map shows at 1/16."""
+    x = s.input(N, C, H, W)
+    sides = s.rng.uniform(32, 360, (boxes, 2))
+    corner = s.rng.uniform(0, 1, (boxes, 2)) * (np.array([W, H]) * 16 - sides)
+    numbered = np.concatenate([np.zeros((boxes, 1)), corner, corner + sides], 1)  # (boxes, 5)
+    numbered = s.tensor(numbered.astype(s.dtype))
+    call = getattr(s.roi, f"roi_{kind}")
+    return s.operation(lambda: call(x, numbered, (size, size), 1 / 16), [x])
 
 
 def batch_norm_relu(s, N, C, H, W):
@@ -199,6 +211,15 @@ def _recurrent(layer, B, T, I, H, fwd, both):
     )
 
 
+def _roi(kind, N, C, H, W, boxes, size, fwd, both):
+    # mean box: 196 pixels = 12.25 cells, 1.75 a bin; pooling compares each cell once, alignment samples 2 x 2 of 4 cells
+    cells = boxes * C * size * size * (1.75**2 if kind == "pool" else 4 * 2 * 4)
+    moved = 4 * (N * C * H * W + boxes * C * size * size)
+    name = f"RoI {kind} {N}x{C}x{H}x{W}, {boxes} boxes, {size}x{size}"
+    sizes = (kind, N, C, H, W, boxes, size)
+    return Workload(name, "kernels", roi, sizes, cells, moved, 2, fwd, both, needs="torchvision")
+
+
 WORKLOADS = [
     _matmul(256, 256, 256, 1.08),
     _matmul(1024, 1024, 1024, 1.08),
@@ -233,6 +254,8 @@ WORKLOADS = [
     _recurrent("GRU", 20, 35, 650, 650, 1.5, 1.5),
     _recurrent("GRU", 32, 28, 28, 128, 1.5, 1.5),
     _recurrent("GRU", 1, 100, 256, 256, 1.5, 1.5),
+    _roi("pool", 1, 512, 38, 50, 300, 7, 10.0, 10.0),
+    _roi("align", 1, 512, 38, 50, 300, 7, 10.0, 10.0),
     Workload(
         "BatchNorm+ReLU 32x64x56x56", "kernels", batch_norm_relu, (32, 64, 56, 56), 8 * 32 * 64 * 56**2,
         12 * 32 * 64 * 56**2, 2.7, 1.3, 1.3,

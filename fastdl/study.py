@@ -84,18 +84,21 @@ def code_lines(path: Path) -> int:
 
 
 def source(kernel: str, rung: str) -> tuple[str, int]:
-    """(file name, lines of code) of a rung. The C that a .pyx names at its top counts where the checkout has it."""
+    """(file name, lines of code) of a rung. Where a checkout has csrc, the C files of the kernel count too."""
     folder = Path(kernels.__file__).parent
     path = folder / f"{kernel}_{rung}.{'pyx' if rung == 'cython' else 'py'}"
     if not path.exists():
         return path.name, 0
-    lines, name = code_lines(path), path.name
-    if rung == "cython":
-        for c in re.findall(r"csrc/[\w/]+\.c\b", path.read_text().split('"""')[1]):
-            if (folder.parents[1] / c).exists():
-                lines += code_lines(folder.parents[1] / c)
-                name += f" + {Path(c).name}"
-    return name, lines
+    files = [path, *(c_files(kernel, path, folder.parents[1] / "csrc" / "kernels") if rung == "cython" else [])]
+    return " + ".join(f.name for f in files[:2]) + (" ..." if len(files) > 2 else ""), sum(map(code_lines, files))
+
+
+def c_files(kernel: str, pyx: Path, folder: Path) -> list[Path]:
+    """Files that define the kernel's drivers or that its .pyx names, and what continues their name (conv_direct.c)."""
+    driver = re.compile(rf"^int FN\(fd_(\w+_)?{kernel}(_\w+)?_f32\)\([^;]*\{{", re.M)
+    named = re.findall(r"csrc/kernels/(\w+\.c)\b", pyx.read_text())
+    main = [file for file in sorted(folder.glob("*.c")) if file.name in named or driver.search(file.read_text())]
+    return [*main, *(part for file in main for part in sorted(folder.glob(f"{file.stem}_*.c")) if part not in main)]
 
 
 def clock(function, least_seconds=0.2, least_runs=5) -> float:
@@ -180,9 +183,10 @@ def measure(kernel: str, pattern=None, rungs=None, dtype="float32", patience=10.
             elif rung == "naive" and not naive_can:
                 step.remark = "would take too long (--patience)"
             else:
-                begun = time.perf_counter()
-                step.error = deviation(case.run(arrays, rung), want)  # the first run also compiles and warms up
-                step.seconds = time.perf_counter() - begun
+                begun = time.process_time()
+                got = case.run(arrays, rung)  # the first run also compiles and warms up
+                step.seconds = time.process_time() - begun  # one thread, once: what others do meanwhile does not count
+                step.error = deviation(got, want)
                 if rung != "naive" or step.seconds < 1:
                     step.seconds = clock(lambda case=case, arrays=arrays, rung=rung: case.run(arrays, rung))
                 step.gflops = flops / step.seconds / 1e9

@@ -21,6 +21,7 @@ SIZES = [
     ("without dx", (2, 3, 4, 5), {"need_dx": False}),
 ]
 LARGE = [
+    ("small batch", (16, 8, 64, 64), {}),
     ("language model", (35, 20, 650, 650), {}),
     ("rows of digits", (28, 32, 28, 128), {}),
     ("one long sequence", (100, 1, 256, 256), {}),

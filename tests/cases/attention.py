@@ -89,6 +89,7 @@ CASES = [
     *_pair("dropout, causal", 1, 2, 41, 41, 16, 5, causal=True, dropout_p=0.5, seed=3),
     *_pair("dropout of all", 1, 1, 4, 5, 8, dropout_p=1.0, seed=3),
     *_pair("NaN", 1, 2, 9, 9, 8, q=_with_nan)[:1],
+    *_pair("two heads", 1, 2, 128, 128, 64, bench=True),
     *_pair("bert", *BERT[:3], *BERT[2:], bench=True),
     *_pair("gpt, causal", *GPT[:3], *GPT[2:], causal=True, bench=True),
     *_pair("vit", *VIT[:3], *VIT[2:], bench=True),

@@ -85,6 +85,7 @@ CASES = [
     *_three("no output channels", (1, 3, 5, 5), (0, 3, 3, 3)),
     *_three("no input channels", (1, 0, 5, 5), (4, 0, 3, 3)),
     Case("NaN and inf", "conv2d_forward", {"x": _with_nan, "w": (4, 3, 3, 3)}, {"padding": 1}, K=27),
+    *_three("1x32x28x28->32 3x3", (1, 32, 28, 28), (32, 32, 3, 3), bench=True, padding=1),
     *_three("1x64x28x28->64 3x3", (1, 64, 28, 28), (64, 64, 3, 3), bench=True, padding=1),
     *_three("8x64x56x56->64 3x3", (8, 64, 56, 56), (64, 64, 3, 3), bench=True, padding=1),
     *_three("4x256x56x56->256 3x3", (4, 256, 56, 56), (256, 256, 3, 3), bench=True, padding=1),

@@ -47,6 +47,7 @@ CASES = [
     *_three("a batch of small maps", (6, 16, 3, 3), (16, 16, 4, 4), stride=2, padding=1),
     *_three("empty batch", (0, 3, 4, 4), (3, 2, 3, 3)),
     *_three("no input channels", (1, 0, 3, 3), (0, 2, 3, 3)),
+    *_three("1x32x14x14->32 4x4/2", (1, 32, 14, 14), (32, 32, 4, 4), bench=True, stride=2, padding=1),
     *_three("16x512x4x4->256 4x4/2", (16, 512, 4, 4), (512, 256, 4, 4), bench=True, stride=2, padding=1),
     *_three("16x128x16x16->64 4x4/2", (16, 128, 16, 16), (128, 64, 4, 4), bench=True, stride=2, padding=1),
     *_three("16x64x32x32->3 4x4/2", (16, 64, 32, 32), (64, 3, 4, 4), bench=True, stride=2, padding=1),

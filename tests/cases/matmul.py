@@ -31,6 +31,7 @@ CASES = [
     _mm("broadcast stacks", (3, 1, 5, 7), (4, 7, 6), (6,), act="relu"),
     _mm("empty stack", (0, 4, 3), (3, 2)),
     Case("NaN and inf", "matmul_forward", {"a": _with_nan, "b": (7, 3)}, K=7),
+    _mm("128 cubed", (128, 128), (128, 128), bench=True),
     _mm("256 cubed", (256, 256), (256, 256), bench=True),
     _mm("1024 cubed", (1024, 1024), (1024, 1024), bench=True),
     _mm("2048 cubed", (2048, 2048), (2048, 2048), bench=True),

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastdl.testing import Case
 
-from .roi_pool import VGG, VGG_BOXES, boxes_in, image
+from .roi_pool import FEW, FEW_BOXES, VGG, VGG_BOXES, boxes_in, image
 
 
 def _both(name, shape, boxes, size, scale=1.0, bench=False, **params):
@@ -34,5 +34,6 @@ CASES = [
     *_both("two images", (2, 70, 9, 11), boxes_in(7, (2, 70, 9, 11), 0.5, 3, 16, outside=4), 4, 0.5),
     *_both("130 channels", (2, 130, 5, 4), boxes_in(9, (2, 130, 5, 4), 0.25, 1, 12), (2, 2), 0.25, aligned=True),
     *_both("no boxes", (2, 3, 5, 5), [], 2),
+    *_both("64 channels, 16 boxes", FEW, FEW_BOXES, 7, 1 / 16, bench=True),
     *_both("VGG, 300 boxes", VGG, VGG_BOXES, 7, 1 / 16, bench=True),
 ]  # fmt: skip

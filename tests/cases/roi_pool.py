@@ -25,6 +25,7 @@ def boxes_in(K, shape, scale, smallest, largest, outside=0):
 
 VGG = (1, 512, 38, 50)
 VGG_BOXES = boxes_in(300, VGG, 1 / 16, 32, 360)
+FEW, FEW_BOXES = (1, 64, 38, 50), boxes_in(16, (1, 64, 38, 50), 1 / 16, 32, 360)  # what the naive rung can do
 
 
 def image(shape, bench=False):
@@ -75,5 +76,6 @@ CASES = [
     Case(
         "NaN and inf", "roi_pool_forward", {"x": _special, "boxes": np.array([[0.0, 0, 0, 5, 5]])}, {"output_size": 3}
     ),
+    *_all("64 channels, 16 boxes", FEW, FEW_BOXES, 7, 1 / 16, bench=True),
     *_all("VGG, 300 boxes", VGG, VGG_BOXES, 7, 1 / 16, bench=True),
 ]
