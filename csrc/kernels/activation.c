@@ -69,7 +69,7 @@ FD_INLINE vf backward(int kind, vf dy, vf k, float a, float b) {
     case FD_LEAKY_RELU:
         return vselect(k > vzero(), dy, dy * vset1(a));
     case FD_ELU:
-        return dy * vselect(k > vzero(), vset1(b), k + vset1(a)); /* y = a (e^x - 1) where x <= 0 */
+        return dy * vselect(k > vzero(), vset1(b), vset1(a) * vexp(k));
     case FD_HARDTANH:
         return vselect((k <= vset1(a)) | (k >= vset1(b)), vzero(), dy);
     case FD_HARDSIGMOID:

@@ -31,7 +31,7 @@ class Kind(NamedTuple):
 KINDS = {
     "relu": Kind("y", flops=8),
     "leaky_relu": Kind("x", 0.01, flops=8),
-    "elu": Kind("y", 1.0, 1.0),
+    "elu": Kind("x", 1.0, 1.0),
     "hardtanh": Kind("x", -1.0, 1.0, flops=8),
     "hardsigmoid": Kind("x", flops=8),
     "hardswish": Kind("x", flops=8),

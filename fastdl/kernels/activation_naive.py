@@ -79,7 +79,7 @@ FUNCTIONS = {
 DERIVATIVES = {
     "relu": lambda k, a, b: 0.0 if k <= 0 else 1.0,
     "leaky_relu": lambda k, a, b: 1.0 if k > 0 else a,
-    "elu": lambda k, a, b: b if k > 0 else k + a,
+    "elu": lambda k, a, b: b if k > 0 else a * _exp(k),
     "hardtanh": lambda k, a, b: 0.0 if k <= a or k >= b else 1.0,
     "hardsigmoid": lambda k, a, b: 1 / 6 if -3 < k < 3 else 0.0,
     "hardswish": lambda k, a, b: 0.0 if k <= -3 else 1.0 if k >= 3 else k / 3 + 0.5,

@@ -64,7 +64,7 @@ FUNCTIONS = {
 DERIVATIVES = {
     "relu": lambda k, a, b: ~(k <= 0),
     "leaky_relu": lambda k, a, b: np.where(k > 0, 1, k.dtype.type(a)),
-    "elu": lambda k, a, b: np.where(k > 0, k.dtype.type(b), k + a),
+    "elu": lambda k, a, b: np.where(k > 0, k.dtype.type(b), a * np.exp(np.minimum(k, 0))),
     "hardtanh": lambda k, a, b: ~((k <= a) | (k >= b)),
     "hardsigmoid": lambda k, a, b: ((k > -3) & (k < 3)) / k.dtype.type(6),
     "hardswish": lambda k, a, b: np.where(k <= -3, 0, np.where(k >= 3, 1, k / 3 + 0.5)),

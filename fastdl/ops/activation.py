@@ -7,11 +7,12 @@ import math
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, is_grad_enabled
+from fastdl.autograd import Function, Tensor, grad, is_grad_enabled
 from fastdl.kernels._special import erf_array
+from fastdl.kernels.activation import activation_backward, activation_forward
 from fastdl.ops._dtypes import as_float
 from fastdl.ops._quiet import quietly
-from fastdl.ops.unary import evaluate, sigmoid_array
+from fastdl.ops.unary import evaluate, large, sigmoid_array
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -24,15 +25,39 @@ class Relu(Function):
     @staticmethod
     def forward(ctx, x):
         a = x.array
-        y = Tensor(np.maximum(a, _ZEROS.get(a.dtype, 0)))
+        y = Tensor(activation_forward(a, "relu") if large(a) else np.maximum(a, _ZEROS.get(a.dtype, 0)))
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
+        if large(y.array) and not is_grad_enabled():
+            return Tensor(activation_backward(dy.array, y.array, "relu"))
         mask = np.greater(y.array, _ZEROS.get(y.array.dtype, 0))
         return PassWhere.apply(dy, mask) if is_grad_enabled() else Tensor(np.multiply(dy.array, mask))
+
+
+class OnKernel(Function):
+    """f(x) by the kernel of kernels/activation.py, for a kind whose backward keeps x; composed: f on tensors."""
+
+    @staticmethod
+    def forward(ctx, x, kind, a, b, composed):
+        ctx.save_for_backward(x)
+        ctx.kind, ctx.composed = (kind, a, b), composed
+        return Tensor(activation_forward(x.array, kind, a, b))
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        if is_grad_enabled():  # a derivative of this one may follow
+            return grad(ctx.composed(x), x, dy, create_graph=True)[0], None, None, None, None
+        return Tensor(activation_backward(dy.array, x.array, *ctx.kind)), None, None, None, None
+
+
+def _on_kernel(composed, x, kind, a=None, b=None):
+    """composed(x), by the kernel where x is large."""
+    return OnKernel.apply(x, kind, a, b, composed) if large(x.array) else composed(x)
 
 
 class PassWhere(Function):
@@ -85,7 +110,7 @@ class LeakyRelu(Function):
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """input where positive, else negative_slope * input."""
-    return LeakyRelu.apply(as_float(input), negative_slope)
+    return _on_kernel(lambda x: LeakyRelu.apply(x, negative_slope), as_float(input), "leaky_relu", negative_slope)
 
 
 def relu6(input, inplace=False):
@@ -95,7 +120,11 @@ def relu6(input, inplace=False):
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """input limited to [min_val, max_val]."""
-    return PiecewiseLinear.apply(input, lambda a: np.clip(a, min_val, max_val), lambda a: (a > min_val) & (a < max_val))
+
+    def composed(x):
+        return PiecewiseLinear.apply(x, lambda a: np.clip(a, min_val, max_val), lambda a: (a > min_val) & (a < max_val))
+
+    return _on_kernel(composed, input, "hardtanh", min_val, max_val)
 
 
 def threshold(input, threshold, value, inplace=False):
@@ -107,14 +136,16 @@ def threshold(input, threshold, value, inplace=False):
 
 def hardsigmoid(input, inplace=False):
     """input / 6 + 1/2, limited to [0, 1]."""
-    return PiecewiseLinear.apply(
-        as_float(input), lambda a: np.clip(a / 6 + 0.5, 0, 1), lambda a: ((a > -3) & (a < 3)) / 6
-    )
+
+    def composed(x):
+        return PiecewiseLinear.apply(x, lambda a: np.clip(a / 6 + 0.5, 0, 1), lambda a: ((a > -3) & (a < 3)) / 6)
+
+    return _on_kernel(composed, as_float(input), "hardsigmoid")
 
 
 def hardswish(input, inplace=False):
     """input * hardsigmoid(input)."""
-    return input * hardsigmoid(input)
+    return _on_kernel(lambda x: x * hardsigmoid(x), as_float(input), "hardswish")
 
 
 def hardshrink(input, lambd=0.5):
@@ -164,7 +195,7 @@ class Elu(Function):
 
 def elu(input, alpha=1.0, inplace=False):
     """input where positive, else alpha * (exp(input) - 1)."""
-    return Elu.apply(as_float(input), alpha, 1.0)
+    return _on_kernel(lambda x: Elu.apply(x, alpha, 1.0), as_float(input), "elu", alpha, 1.0)
 
 
 def celu(input, alpha=1.0, inplace=False):
@@ -174,7 +205,8 @@ def celu(input, alpha=1.0, inplace=False):
 
 def selu(input, inplace=False):
     """The self-normalising elu of Klambauer et al., 2017."""
-    return elu(input, _SELU_ALPHA) * _SELU_SCALE
+    alpha, scale = _SELU_ALPHA, _SELU_SCALE
+    return _on_kernel(lambda x: elu(x, alpha) * scale, as_float(input), "elu", alpha * scale, scale)
 
 
 def _gelu_slope(m, dy, x):
@@ -188,11 +220,13 @@ class Gelu(Function):
     def forward(ctx, x):
         ctx.save_for_backward(x)
         a = x.array
-        return Tensor(a * (0.5 * (1 + erf_array(a * math.sqrt(0.5)))))
+        return Tensor(activation_forward(a, "gelu") if large(a) else a * (0.5 * (1 + erf_array(a * math.sqrt(0.5)))))
 
     @staticmethod
     def backward(ctx, dy):
         (x,) = ctx.saved_tensors
+        if large(x.array) and not is_grad_enabled():
+            return Tensor(activation_backward(dy.array, x.array, "gelu"))
         return evaluate(_gelu_slope, dy, x)
 
 
@@ -203,6 +237,10 @@ def gelu(input, approximate="none"):
         return Gelu.apply(x)
     if approximate != "tanh":
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
+    return _on_kernel(_gelu_tanh, x, "gelu_tanh")
+
+
+def _gelu_tanh(x):
     return 0.5 * x * (1 + ((x + 0.044715 * (x * x * x)) * math.sqrt(2 / math.pi)).tanh())
 
 
@@ -217,11 +255,14 @@ class Silu(Function):
     @staticmethod
     def forward(ctx, x):
         ctx.save_for_backward(x)
-        return Tensor(x.array * quietly(sigmoid_array, x.array))
+        a = x.array
+        return Tensor(activation_forward(a, "silu") if large(a) else a * quietly(sigmoid_array, a))
 
     @staticmethod
     def backward(ctx, dy):
         (x,) = ctx.saved_tensors
+        if large(x.array) and not is_grad_enabled():
+            return Tensor(activation_backward(dy.array, x.array, "silu"))
         return evaluate(_silu_slope, dy, x)
 
 
@@ -251,7 +292,7 @@ class Softplus(Function):
 
 def softplus(input, beta=1.0, threshold=20.0):
     """log(1 + exp(beta * input)) / beta, a smooth relu."""
-    return Softplus.apply(as_float(input), beta, threshold)
+    return _on_kernel(lambda x: Softplus.apply(x, beta, threshold), as_float(input), "softplus", beta, threshold)
 
 
 class LogSigmoid(Function):
@@ -276,7 +317,7 @@ def logsigmoid(input):
 
 def mish(input, inplace=False):
     """input * tanh(softplus(input))."""
-    return input * softplus(input).tanh()
+    return _on_kernel(lambda x: x * softplus(x).tanh(), as_float(input), "mish")
 
 
 def softsign(input):

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.kernels._special import erf_array, erfc_array, erfinv_array
+from fastdl.kernels.activation import activation_backward, activation_forward
 from fastdl.ops._dtypes import as_float, as_operand
 from fastdl.ops._quiet import quietly
 from fastdl.ops.elementwise import minimum, where
@@ -23,31 +24,47 @@ def evaluate(formula, dy, x):
     return Tensor(quietly(formula, ARRAYS, dy.array, x.array))
 
 
+_FLOAT32 = np.dtype("float32")
+LARGE = 2048  # elements from which the kernel's one pass beats NumPy's in spite of its longer call
+
+
+def large(array):
+    """Is this an array for the kernel of elementwise functions (kernels/activation.py)?"""
+    return array.dtype is _FLOAT32 and array.size >= LARGE
+
+
 class Unary(Function):
     """Base of the classes that `unary` makes."""
 
-    compute = derivative = keep = None
+    compute = derivative = keep = kernel = None
     calm = False
 
     @staticmethod
     def backward(ctx, dy):
         if ctx.keep is None:
             return ctx.derivative(dy)
+        if ctx.kernel is not None and large(dy.array) and not is_grad_enabled():
+            return Tensor(activation_backward(dy.array, ctx.saved_tensors[0].array, ctx.kernel))
         if ctx.calm and not is_grad_enabled():
             return Tensor(ctx.derivative(ARRAYS, dy.array, ctx.saved_tensors[0].array))
         return evaluate(ctx.derivative, dy, ctx.saved_tensors[0])
 
 
-def unary(name, compute, derivative, keep="x", doc="", integers=False, calm=False):
+def unary(name, compute, derivative, keep="x", doc="", integers=False, calm=False, kernel=None):
     """Make the class of an elementwise op and return its public function.
 
     integers: integer tensors stay integers (else they are converted to the default float type).
     calm: finite numbers give finite results, so there are no NumPy warnings to keep quiet.
+    kernel: the kind of kernels/activation.py that computes the same on large arrays and keeps the same for backward.
     """
     keep_x, keep_y = keep == "x", keep == "y"
 
     def forward(ctx, x):
-        y = Tensor(compute(x.array) if calm else quietly(compute, x.array))
+        a = x.array
+        if kernel is not None and large(a):
+            y = Tensor(activation_forward(a, kernel))
+        else:
+            y = Tensor(compute(a) if calm else quietly(compute, a))
         if keep_x:
             ctx.save_for_backward(x)
         elif keep_y:
@@ -59,6 +76,7 @@ def unary(name, compute, derivative, keep="x", doc="", integers=False, calm=Fals
         "derivative": staticmethod(derivative),
         "keep": keep,
         "calm": calm,
+        "kernel": kernel,
         "__module__": __name__,
     }
     cls = type(name.title().replace("_", ""), (Unary,), members)
@@ -106,7 +124,7 @@ ceil = unary("ceil", np.ceil, _zero, None, "The smallest integer not below.", in
 trunc = unary("trunc", np.trunc, _zero, None, "Without the fraction.", integers=True, calm=True)
 frac = unary("frac", lambda a: a - np.trunc(a), lambda dy: dy, None, "The fraction.")
 
-exp = unary("exp", np.exp, lambda m, dy, y: dy * y, "y", "e to the power of input.")
+exp = unary("exp", np.exp, lambda m, dy, y: dy * y, "y", "e to the power of input.", kernel="exp")
 exp2 = unary("exp2", np.exp2, lambda m, dy, y: dy * (y * math.log(2)), "y", "2 to the power of input.")
 expm1 = unary("expm1", np.expm1, lambda m, dy, y: dy * (y + 1), "y", "exp(input) - 1, accurate near 0.")
 log = unary("log", np.log, lambda m, dy, x: dy / x, "x", "The natural logarithm.")
@@ -125,13 +143,13 @@ acos = unary("acos", np.arccos, lambda m, dy, x: -dy * m.rsqrt(1 - x * x), "x", 
 atan = unary("atan", np.arctan, lambda m, dy, x: dy / (1 + x * x), "x", "The inverse tangent.", calm=True)
 sinh = unary("sinh", np.sinh, lambda m, dy, x: dy * m.cosh(x), "x", "The hyperbolic sine.")
 cosh = unary("cosh", np.cosh, lambda m, dy, x: dy * m.sinh(x), "x", "The hyperbolic cosine.")
-tanh = unary("tanh", np.tanh, lambda m, dy, y: dy - dy * y * y, "y", "The hyperbolic tangent.", calm=True)
+tanh = unary("tanh", np.tanh, lambda m, dy, y: dy - dy * y * y, "y", "The hyperbolic tangent.", calm=True, kernel="tanh")
 asinh = unary("asinh", np.arcsinh, lambda m, dy, x: dy * m.rsqrt(x * x + 1), "x", "The inverse hyperbolic sine.")
 acosh = unary("acosh", np.arccosh, lambda m, dy, x: dy * m.rsqrt(x * x - 1), "x", "The inverse hyperbolic cosine.")
 atanh = unary("atanh", np.arctanh, lambda m, dy, x: dy / (1 - x * x), "x", "The inverse hyperbolic tangent.")
 
-sigmoid = unary("sigmoid", sigmoid_array, lambda m, dy, y: dy * (y - y * y), "y", "1 / (1 + exp(-input)).")
-erf = unary("erf", erf_array, lambda m, dy, x: dy * (m.exp(-x * x) * _SLOPE), "x", "The error function.")
+sigmoid = unary("sigmoid", sigmoid_array, lambda m, dy, y: dy * (y - y * y), "y", "1 / (1 + exp(-input)).", kernel="sigmoid")
+erf = unary("erf", erf_array, lambda m, dy, x: dy * (m.exp(-x * x) * _SLOPE), "x", "The error function.", kernel="erf")
 erfc = unary("erfc", erfc_array, lambda m, dy, x: dy * (m.exp(-x * x) * -_SLOPE), "x", "1 - erf(input).")
 erfinv = unary("erfinv", erfinv_array, lambda m, dy, y: dy * (m.exp(y * y) / _SLOPE), "y", "erf inverted.")
 # fmt: on
