@@ -36,7 +36,7 @@ def _case(name, entry, states, params, shapes=SHAPES, bench=False):
         arrays[f"params_{i}"] = arrays[f"grads_{i}"] = shape
         for state in states:
             arrays[f"{state}_{i}"] = (
-                shape if state in ("momenta", "means") else lambda rng, s=shape: 0.1 + rng.random(s)
+                shape if state in ("momenta", "means") else lambda rng, s=shape: np.asarray(0.1 + rng.random(s))
             )
     return Step(name, entry, arrays, params, K=4, kernel="optim_step", bench=bench)
 
