@@ -12,14 +12,14 @@ def run(args):
     counts = args.threads or sorted({1, threads.available_cpus()})
     for n in counts:
         pair.cpus_for(n)
+    chosen = [w for w in WORKLOADS if w.group == args.what and (args.only is None or args.only in w.name)]
+    if not chosen and args.what != "roofline":
+        names = ", ".join(w.name for w in WORKLOADS if w.group == args.what)
+        raise ValueError(f"no workload of {args.what} has {args.only!r} in its name; there are: {names}")
     limits = roofline.measure(counts)
     print(roofline.render(limits), flush=True)
     if args.what == "roofline":
         return
-    chosen = [w for w in WORKLOADS if w.group == args.what and (args.only is None or args.only in w.name)]
-    if not chosen:
-        names = ", ".join(w.name for w in WORKLOADS if w.group == args.what)
-        raise ValueError(f"no workload of {args.what} has {args.only!r} in its name; there are: {names}")
     sides = ("torch", "fastdl")
     if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed: fastdl alone (pip install torch for the comparison)")

@@ -123,6 +123,7 @@ def test_code_lines_skip_comments_and_docstrings(tmp_path):
     [
         (["study", "conv3d"], "unknown kernel 'conv3d'"),
         (["study", "matmul", "--case", "no such case"], "no such case"),
+        (["bench", "kernels", "--threads", "1", "--only", "no such workload"], "no workload of kernels"),
         (["predict", "no/weights.safetensors", "x.png"], "no/weights.safetensors: No such file"),
     ],
 )
