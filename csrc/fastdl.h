@@ -83,7 +83,8 @@ const fd_kernels *fd_table(void);    /* the chosen tier */
 /* --- team.c: the only file that knows threads ------------------------------------------------------------------- */
 typedef void (*fd_chunk_fn)(void *ctx, long chunk);
 typedef struct {
-    _Alignas(64) volatile long value;
+    _Alignas(64) uint32_t value;
+    uint32_t sleepers;
 } fd_counter; /* chunks done so far, of a job whose later chunks need the results of earlier ones */
 /* Runs fn(ctx, 0 .. nchunks-1), each exactly once, on up to fd_get_threads() threads; returns when all are done. Chunks are
  * started in the order of their numbers and may end in any order. What a chunk computes must depend on its number only, never on the thread: so the bits are the same for any number
@@ -94,7 +95,7 @@ void fd_parallel(fd_chunk_fn fn, void *ctx, long nchunks);
 void fd_run(fd_chunk_fn fn, void *ctx, long nchunks, double work);
 /* Inside a chunk: returns when *count >= value. Legal only if chunks of smaller numbers bring it there: those have all been
  * started, so the wait ends. Pairs with fd_count(). */
-void fd_wait_for(fd_counter *count, long value);
+void fd_wait_for(fd_counter *count, uint32_t value);
 void fd_count(fd_counter *count); /* adds one, after everything this thread wrote */
 void fd_set_threads(int n);
 int fd_get_threads(void);

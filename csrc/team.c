@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -212,17 +211,24 @@ void fd_run(fd_chunk_fn fn, void *ctx, long nchunks, double work) {
         fd_parallel(fn, ctx, nchunks);
 }
 
-void fd_count(fd_counter *count) { __atomic_fetch_add(&count->value, 1, __ATOMIC_RELEASE); }
+/* Sequentially consistent, both: either the counter sees the sleeper, or the sleeper sees the count. */
+void fd_count(fd_counter *count) {
+    __atomic_fetch_add(&count->value, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&count->sleepers, __ATOMIC_SEQ_CST)) wake_all((_Atomic uint32_t *)&count->value);
+}
 
-void fd_wait_for(fd_counter *count, long value) {
-    for (int64_t end = 0; __atomic_load_n(&count->value, __ATOMIC_ACQUIRE) < value;) {
-        for (int i = 0; i < 8; i++) {
-            pause_cpu();
-            if (__atomic_load_n(&count->value, __ATOMIC_ACQUIRE) >= value) return;
-        }
+void fd_wait_for(fd_counter *count, uint32_t value) {
+    uint32_t seen;
+    for (int64_t end = 0; (seen = __atomic_load_n(&count->value, __ATOMIC_ACQUIRE)) < value;) {
+        for (int i = 0; i < 8 && __atomic_load_n(&count->value, __ATOMIC_ACQUIRE) < value; i++) pause_cpu();
         int64_t t = now();
         if (!end) end = t + JOIN_NANOSECONDS;
-        if (t > end) sched_yield(); /* the system may have taken the core of the thread we wait for */
+        if (t > end) { /* the system has taken the core of the thread we wait for: leave it ours */
+            __atomic_fetch_add(&count->sleepers, 1, __ATOMIC_SEQ_CST);
+            while ((seen = __atomic_load_n(&count->value, __ATOMIC_SEQ_CST)) < value)
+                sleep_while((_Atomic uint32_t *)&count->value, seen);
+            __atomic_fetch_sub(&count->sleepers, 1, __ATOMIC_SEQ_CST);
+        }
     }
 }
 

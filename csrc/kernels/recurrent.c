@@ -103,7 +103,7 @@ static void rows_chunk(void *ctx, long chunk) {
 static void wave_chunk(void *ctx, long chunk) {
     loop *l = ctx;
     const long stage = chunk / l->groups, first = chunk % l->groups * l->group;
-    fd_wait_for(&l->done, stage * l->groups);
+    fd_wait_for(&l->done, (uint32_t)(stage * l->groups));
     some_blocks(l, stage, first, FD_MIN(l->blocks, first + l->group), 0, l->g->B);
     fd_count(&l->done);
 }
