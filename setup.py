@@ -48,7 +48,10 @@ if IS_X86:
     ISA_FLAGS["avx512"] = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mtune=znver3"]
 
 # Modules whose calls are rare or long; compiling them would cost build time and size for nothing.
-INTERPRETED = {"__init__", "attention", "convert", "creation", "dropout", "inplace", "random", "rnn"}
+INTERPRETED = {
+    "__init__", "attention", "boxes", "convert", "creation", "dropout", "embedding", "inplace", "loss", "norm", "random", "resize",
+    "rnn", "roi",
+}  # fmt: skip
 COMPILED = ["fastdl/autograd.py", "fastdl/tape.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED
 )

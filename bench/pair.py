@@ -25,10 +25,11 @@ class Worker:
     """The process of one side."""
 
     def __init__(self, side, threads, cpus):
-        root = str(Path(__file__).parents[1])
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "FASTDL_NUM_THREADS": str(threads)}
         env["OPENBLAS_NUM_THREADS"] = str(threads)
-        env["PYTHONPATH"] = os.pathsep.join([root, env.get("PYTHONPATH", "")])
+        if __package__ == "bench":  # in a checkout; an empty entry would mean the current folder
+            root = str(Path(__file__).parents[1])
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
         command = [sys.executable, "-m", f"{__package__}.worker", side, str(threads)]
         pin = (lambda: os.sched_setaffinity(0, cpus)) if hasattr(os, "sched_setaffinity") else None
         self.process = subprocess.Popen(

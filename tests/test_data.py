@@ -268,6 +268,7 @@ def test_ctrl_c_does_not_hang():
     script = """
 import os, signal, threading, time
 from fastdl.data import DataLoader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits "ignore"
 
 class Slow:
     def __len__(self): return 10**6
