@@ -21,8 +21,8 @@ def save(obj, path) -> None:
     understands. `.npz` writes NumPy's format instead (flat dicts only). The file appears complete or not at all.
 
     Example
-    >>> save({"w": Tensor(np.ones(2)), "epoch": 3}, "/tmp/fastdl_doc.safetensors")
-    >>> load("/tmp/fastdl_doc.safetensors")["epoch"]
+    >>> save({"w": Tensor(np.ones(2)), "epoch": 3}, "model.safetensors")
+    >>> load("model.safetensors")["epoch"]
     3
     """
     if hasattr(obj, "state_dict") and not isinstance(obj, dict):
