@@ -502,6 +502,53 @@ def test_sequential():
             bad()
 
 
+@pytest.mark.parametrize("layer, shape", [(nn.BatchNorm1d, (6, 5)), (nn.BatchNorm2d, (2, 19, 4, 3))])
+@pytest.mark.parametrize("training", [True, False])
+def test_sequential_runs_batch_norm_and_relu_as_one_pass_with_the_same_bits(layer, shape, training):
+    rng = np.random.default_rng(1)
+    data, dy = (rng.standard_normal(shape, dtype=np.float32) for _ in range(2))
+
+    def run(call):
+        norm, relu = layer(shape[1]).train(training), nn.ReLU()
+        norm.weight.array[...] = np.linspace(-1, 2, shape[1])
+        norm.bias.array[...] = 0.25
+        inputs = fastdl.tensor(data, requires_grad=True)
+        y = call(norm, relu)(inputs)
+        grads = fastdl.autograd.grad(y, [inputs, norm.weight, norm.bias], fastdl.tensor(dy))
+        return [t.array.tobytes() for t in (y, *grads, norm.running_mean, norm.running_var)]
+
+    seen = []
+
+    def hooked(norm, relu):
+        relu.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+        return nn.Sequential(norm, relu)
+
+    apart = run(lambda norm, relu: lambda t: relu(norm(t)))
+    assert run(nn.Sequential) == apart
+    assert run(hooked) == apart and seen == [shape]
+
+
+def test_what_sequential_does_not_fuse():
+    class Doubled(nn.ReLU):
+        def forward(self, t):
+            return 2 * super().forward(t)
+
+    numbers = fastdl.tensor(np.random.default_rng(0).standard_normal((8, 3), dtype=np.float32))
+    alone = nn.BatchNorm1d(3)(numbers)
+    assert np.array_equal(nn.Sequential(nn.BatchNorm1d(3))(numbers).array, alone.array)
+    doubled = nn.Sequential(nn.BatchNorm1d(3), Doubled())(numbers)
+    assert np.array_equal(doubled.array, 2 * np.maximum(alone.array, 0))
+    again = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3), nn.ReLU())(numbers)
+    assert np.array_equal(again.array, nn.BatchNorm1d(3)(alone).relu().array)
+
+
+def test_batch_norm_adds_a_residual_and_applies_relu():
+    rng = np.random.default_rng(0)
+    a, b = (fastdl.tensor(rng.standard_normal((2, 3, 4, 5), dtype=np.float32)) for _ in range(2))
+    want = (nn.BatchNorm2d(3)(a) + b).relu().array
+    assert np.array_equal(nn.BatchNorm2d(3)(a, b, "relu").array, want)
+
+
 def test_module_list_and_dict():
     members = nn.ModuleList([nn.Linear(1, 1) for _ in range(3)])
     members.extend([nn.ReLU()])

@@ -38,20 +38,30 @@ FD_INLINE void shifted_sums_column(const float *x, long rows, long width, long l
     vstore(s2_out, (s2[0] + s2[1]) + (s2[2] + s2[3]));
 }
 
-/* Wide rows: all columns of 8 rows at a time, so that memory is read in order; the sums live in L1. */
-FD_INLINE void shifted_sums_rows(const float *x, long rows, long width, long lanes, const float *k_in, float *s1, float *s2) {
+/* Wide rows: nv vectors of columns of 8 rows at a time, so that memory is read in order; the sums live in L1. */
+FD_INLINE void shifted_sums_rows(const float *x, int rows, long width, const int nv, long lanes, const float *k_in, float *s1,
+                                 float *s2) {
     const int full = lanes >= VL;
-    vf k = vload(k_in), a = vload(s1), b = vload(s2);
-    FD_UNROLL
-    for (int i = 0; i < 8; i++) {
+    vf k[GROUP], a[GROUP], b[GROUP];
+    FD_UNROLL for (int v = 0; v < nv; v++) {
+        k[v] = vload(k_in + v * VL);
+        a[v] = vload(s1 + v * VL);
+        b[v] = vload(s2 + v * VL);
+    }
+    FD_UNROLL for (int i = 0; i < 8; i++) {
         if (i < rows) {
-            vf d = LOAD(x + i * width) - k;
-            a += d;
-            b = vfma(d, d, b);
+            FD_UNROLL for (int v = 0; v < nv; v++) {
+                if (full) fd_prefetch(x + i * width + v * VL + AHEAD);
+                vf d = LOAD(x + i * width + v * VL) - k[v];
+                a[v] += d;
+                b[v] = vfma(d, d, b[v]);
+            }
         }
     }
-    vstore(s1, a);
-    vstore(s2, b);
+    FD_UNROLL for (int v = 0; v < nv; v++) {
+        vstore(s1 + v * VL, a[v]);
+        vstore(s2 + v * VL, b[v]);
+    }
 }
 
 static void stats_part(const plan *p, const part *t) {
@@ -59,7 +69,7 @@ static void stats_part(const plan *p, const part *t) {
     const float *x = p->x + t->at;
     float *k = slot(p, t->b, t->chunk), *s1 = k + p->stride, *s2 = s1 + p->stride;
     const long W = t->width, spread = FD_MIN(SPREAD, t->rows);
-    if (W <= 4 * VL) {
+    if (W < 4 * VL) {
         for (long j = 0; j < W; j += VL) {
             if (W - j >= VL)
                 shifted_sums_column(x + j, t->rows, W, VL, k + j, s1 + j, s2 + j);
@@ -78,11 +88,15 @@ static void stats_part(const plan *p, const part *t) {
         vstore(k + j, sum * (1.0f / (float)spread));
     }
     for (long r = 0; r < t->rows; r += 8, x += 8 * W) {
-        const long n = FD_MIN(8, t->rows - r);
+        const int n = (int)FD_MIN(8, t->rows - r);
         long j = 0;
-        if (n == 8)
-            for (; j + VL <= W; j += VL) shifted_sums_rows(x + j, 8, W, VL, k + j, s1 + j, s2 + j);
-        for (; j < W; j += VL) shifted_sums_rows(x + j, n, W, FD_MIN(VL, W - j), k + j, s1 + j, s2 + j);
+#define SUMS(rows, nv, lanes) shifted_sums_rows(x + j, rows, W, nv, lanes, k + j, s1 + j, s2 + j)
+        if (n == 8) {
+            for (; j + GROUP * VL <= W; j += GROUP * VL) SUMS(8, GROUP, VL);
+            for (; j + VL <= W; j += VL) SUMS(8, 1, VL);
+        }
+        for (; j < W; j += VL) SUMS(n, 1, FD_MIN(VL, W - j));
+#undef SUMS
     }
 }
 
@@ -142,25 +156,34 @@ static void merge_stats(const plan *p, long b, double *work, float *stats) {
     }
 }
 
-FD_INLINE void apply_rows(const float *x, const float *residual, float *y, int n, long width, long lanes, const float *coef,
-                          long stride, int add, int relu) {
+FD_INLINE void apply_rows(const float *x, const float *residual, float *y, int n, long width, const int nv, long lanes,
+                          const float *coef, long stride, int add, int relu, int stream) {
     const int full = lanes >= VL;
-    const vf mean = LOAD(coef + MEAN * stride), scale = LOAD(coef + SCALE * stride), shift = LOAD(coef + SHIFT * stride);
-    FD_UNROLL
-    for (int i = 0; i < TILE; i++) {
+    vf mean[GROUP], scale[GROUP], shift[GROUP];
+    FD_UNROLL for (int v = 0; v < nv; v++) {
+        mean[v] = LOAD(coef + MEAN * stride + v * VL);
+        scale[v] = LOAD(coef + SCALE * stride + v * VL);
+        shift[v] = LOAD(coef + SHIFT * stride + v * VL);
+    }
+    FD_UNROLL for (int i = 0; i < TILE; i++) {
         if (i < n) {
-            vf v = vfma(LOAD(x + i * width) - mean, scale, shift);
-            if (add) v += LOAD(residual + i * width);
-            if (relu) v = vmax(vzero(), v);
-            if (full)
-                vstore(y + i * width, v);
-            else
-                vstore_n(y + i * width, v, lanes);
+            FD_UNROLL for (int v = 0; v < nv; v++) {
+                const long at = i * width + v * VL;
+                vf r = vfma(LOAD(x + at) - mean[v], scale[v], shift[v]);
+                if (add) r += LOAD(residual + at);
+                if (relu) r = vmax(vzero(), r);
+                if (!full)
+                    vstore_n(y + at, r, lanes);
+                else if (stream)
+                    vstream(y + at, r);
+                else
+                    vstore(y + at, r);
+            }
         }
     }
 }
 
-FD_INLINE void apply_part(const plan *p, const part *t, const float *coef, long stride, int add, int relu) {
+FD_INLINE void apply_part(const plan *p, const part *t, const float *coef, long stride, int add, int relu, int stream) {
     const long W = t->width;
     for (long r = 0; r < t->rows; r += TILE) {
         const long at = t->at + r * W;
@@ -168,10 +191,25 @@ FD_INLINE void apply_part(const plan *p, const part *t, const float *coef, long 
         float *y = p->out + at;
         const int n = (int)FD_MIN(TILE, t->rows - r);
         long j = 0;
-        if (n == TILE)
-            for (; j + VL <= W; j += VL) apply_rows(x + j, residual + j, y + j, TILE, W, VL, coef + j, stride, add, relu);
-        for (; j < W; j += VL) apply_rows(x + j, residual + j, y + j, n, W, FD_MIN(VL, W - j), coef + j, stride, add, relu);
+#define APPLY(n, nv, lanes, stream) apply_rows(x + j, residual + j, y + j, n, W, nv, lanes, coef + j, stride, add, relu, stream)
+        if (n == TILE) {
+            for (; j + GROUP * VL <= W; j += GROUP * VL) APPLY(TILE, GROUP, VL, stream);
+            for (; j + VL <= W; j += VL) APPLY(TILE, 1, VL, stream);
+        }
+        for (; j < W; j += VL) APPLY(n, 1, FD_MIN(VL, W - j), 0);
+#undef APPLY
     }
+}
+
+FD_INLINE void apply_parts(const plan *p, const part *t, const float *coef, long stride, int stream) {
+    if (p->x2 && p->act)
+        apply_part(p, t, coef, stride, 1, 1, stream);
+    else if (p->x2)
+        apply_part(p, t, coef, stride, 1, 0, stream);
+    else if (p->act)
+        apply_part(p, t, coef, stride, 0, 1, stream);
+    else
+        apply_part(p, t, coef, stride, 0, 0, stream);
 }
 
 static void apply_chunk(void *ctx, long job) {
@@ -182,15 +220,12 @@ static void apply_chunk(void *ctx, long job) {
     const float *coef = folded(p, job / p->chunks, local, &stride);
     for (int tail = 0; tail < 2; tail++) {
         part t = part_of(p, job, tail);
-        if (p->x2 && p->act)
-            apply_part(p, &t, coef, stride, 1, 1);
-        else if (p->x2)
-            apply_part(p, &t, coef, stride, 1, 0);
-        else if (p->act)
-            apply_part(p, &t, coef, stride, 0, 1);
+        if (p->stream && !tail)
+            apply_parts(p, &t, coef, stride, 1);
         else
-            apply_part(p, &t, coef, stride, 0, 0);
+            apply_parts(p, &t, coef, stride, 0);
     }
+    if (p->stream) vfence();
 }
 
 int FN(fd_batch_norm_f32)(const fd_batch_norm_args *g) {
@@ -203,6 +238,7 @@ int FN(fd_batch_norm_f32)(const fd_batch_norm_args *g) {
     p.x2 = g->residual;
     p.out = g->y;
     p.act = g->act;
+    p.stream = worth_streaming(&p);
     const double moved = 4.0 * (double)g->B * (double)g->S * (double)g->C;
     if (!g->given) fd_run(stats_chunk, &p, p.B * p.chunks, moved);
     for (long b = 0; b < p.B; b++) {

@@ -67,28 +67,38 @@ static void sums_chunk(void *ctx, long job) {
 }
 
 FD_INLINE void dx_rows(const float *x, const float *dy, const float *y, float *dx, float *dresidual, int n, long width,
-                       long lanes, const float *coef, long stride, int mask) {
+                       const int nv, long lanes, const float *coef, long stride, int mask, int stream) {
     const int full = lanes >= VL;
-    const vf mean = LOAD(coef + MEAN * stride), scale = LOAD(coef + SCALE * stride), q = LOAD(coef + Q * stride),
-             r = LOAD(coef + R * stride);
-    FD_UNROLL
-    for (int i = 0; i < TILE; i++) {
+    vf mean[GROUP], scale[GROUP], q[GROUP], r[GROUP];
+    FD_UNROLL for (int k = 0; k < nv; k++) {
+        mean[k] = LOAD(coef + MEAN * stride + k * VL);
+        scale[k] = LOAD(coef + SCALE * stride + k * VL);
+        q[k] = LOAD(coef + Q * stride + k * VL);
+        r[k] = LOAD(coef + R * stride + k * VL);
+    }
+    FD_UNROLL for (int i = 0; i < TILE; i++) {
         if (i < n) {
-            vf d = LOAD(x + i * width) - mean;
-            vf e = masked(LOAD(dy + i * width), d, y + i * width, coef, stride, lanes, mask);
-            vf v = vfma(e, scale, vfma(d, q, r));
-            if (full) {
-                vstore(dx + i * width, v);
-                if (dresidual) vstore(dresidual + i * width, e);
-            } else {
-                vstore_n(dx + i * width, v, lanes);
-                if (dresidual) vstore_n(dresidual + i * width, e, lanes);
+            FD_UNROLL for (int k = 0; k < nv; k++) {
+                const long at = i * width + k * VL;
+                vf d = LOAD(x + at) - mean[k];
+                vf e = masked(LOAD(dy + at), d, y + at, coef + k * VL, stride, lanes, mask);
+                vf v = vfma(e, scale[k], vfma(d, q[k], r[k]));
+                if (!full) {
+                    vstore_n(dx + at, v, lanes);
+                    if (dresidual) vstore_n(dresidual + at, e, lanes);
+                } else if (stream) {
+                    vstream(dx + at, v);
+                    if (dresidual) vstream(dresidual + at, e);
+                } else {
+                    vstore(dx + at, v);
+                    if (dresidual) vstore(dresidual + at, e);
+                }
             }
         }
     }
 }
 
-FD_INLINE void dx_part(const plan *p, const part *t, const float *coef, long stride, int mask, int residual) {
+FD_INLINE void dx_part(const plan *p, const part *t, const float *coef, long stride, int mask, int residual, int stream) {
     const long W = t->width;
     for (long r = 0; r < t->rows; r += TILE) {
         const long at = t->at + r * W;
@@ -96,10 +106,25 @@ FD_INLINE void dx_part(const plan *p, const part *t, const float *coef, long str
         float *dx = p->out + at, *dresidual = residual ? p->out2 + at : NULL;
         const int n = (int)FD_MIN(TILE, t->rows - r);
         long j = 0;
-#define DX(n, lanes) dx_rows(x + j, dy + j, y + j, dx + j, residual ? dresidual + j : NULL, n, W, lanes, coef + j, stride, mask)
-        if (n == TILE)
-            for (; j + VL <= W; j += VL) DX(TILE, VL);
-        for (; j < W; j += VL) DX(n, FD_MIN(VL, W - j));
+#define DX(n, nv, lanes, stream) \
+    dx_rows(x + j, dy + j, y + j, dx + j, residual ? dresidual + j : NULL, n, W, nv, lanes, coef + j, stride, mask, stream)
+        if (n == TILE) {
+            for (; j + GROUP * VL <= W; j += GROUP * VL) DX(TILE, GROUP, VL, stream);
+            for (; j + VL <= W; j += VL) DX(TILE, 1, VL, stream);
+        }
+        for (; j < W; j += VL) DX(n, 1, FD_MIN(VL, W - j), 0);
+#undef DX
+    }
+}
+
+FD_INLINE void dx_parts(const plan *p, const part *t, const float *coef, long stride, int stream) {
+    switch (mask_of(p) * 2 + (p->out2 != NULL)) {
+    case NO_MASK * 2: dx_part(p, t, coef, stride, NO_MASK, 0, stream); break;
+    case NO_MASK * 2 + 1: dx_part(p, t, coef, stride, NO_MASK, 1, stream); break;
+    case MASK_FROM_X * 2: dx_part(p, t, coef, stride, MASK_FROM_X, 0, stream); break;
+    case MASK_FROM_X * 2 + 1: dx_part(p, t, coef, stride, MASK_FROM_X, 1, stream); break;
+    case MASK_FROM_Y * 2: dx_part(p, t, coef, stride, MASK_FROM_Y, 0, stream); break;
+    default: dx_part(p, t, coef, stride, MASK_FROM_Y, 1, stream);
     }
 }
 
@@ -111,15 +136,12 @@ static void dx_chunk(void *ctx, long job) {
     const float *coef = folded(p, job / p->chunks, local, &stride);
     for (int tail = 0; tail < 2; tail++) {
         part t = part_of(p, job, tail);
-        switch (mask_of(p) * 2 + (p->out2 != NULL)) {
-        case NO_MASK * 2: dx_part(p, &t, coef, stride, NO_MASK, 0); break;
-        case NO_MASK * 2 + 1: dx_part(p, &t, coef, stride, NO_MASK, 1); break;
-        case MASK_FROM_X * 2: dx_part(p, &t, coef, stride, MASK_FROM_X, 0); break;
-        case MASK_FROM_X * 2 + 1: dx_part(p, &t, coef, stride, MASK_FROM_X, 1); break;
-        case MASK_FROM_Y * 2: dx_part(p, &t, coef, stride, MASK_FROM_Y, 0); break;
-        default: dx_part(p, &t, coef, stride, MASK_FROM_Y, 1);
-        }
+        if (p->stream && !tail)
+            dx_parts(p, &t, coef, stride, 1);
+        else
+            dx_parts(p, &t, coef, stride, 0);
     }
+    if (p->stream) vfence();
 }
 
 /* Sums over rows of every channel of b into s1 and s2 (C,), from the partial sums. */
@@ -192,6 +214,7 @@ int FN(fd_batch_norm_backward_f32)(const fd_batch_norm_backward_args *g) {
     p.out = g->dx;
     p.out2 = g->dresidual;
     p.act = g->act;
+    p.stream = worth_streaming(&p);
     memset(totals, 0, 2 * (size_t)g->C * sizeof(double));
     for (long b = 0; b < p.B; b++) set_coefficients(&p, b, g->stats, g->weight, g->bias, g->eps);
     const double moved = 4.0 * (double)g->B * (double)g->S * (double)g->C;

@@ -1,6 +1,8 @@
 """Modules and parameters in sequences and dicts."""
 
+from fastdl.nn.activation import ReLU
 from fastdl.nn.module import Module
+from fastdl.nn.norm import BatchNorm1d, BatchNorm2d
 from fastdl.nn.parameter import Parameter
 
 
@@ -68,7 +70,10 @@ class _Indexed(Module):
 
 
 class Sequential(_Indexed):
-    """Modules one after the other: Sequential(a, b)(x) is b(a(x)). Takes modules, or one dict of named modules."""
+    """Modules one after the other: Sequential(a, b)(x) is b(a(x)). Takes modules, or one dict of named modules.
+
+    A BatchNorm and the ReLU after it run as one pass over memory, with the same bits, unless one of them has hooks.
+    """
 
     def __init__(self, *modules):
         if len(modules) == 1 and isinstance(modules[0], dict):
@@ -79,9 +84,21 @@ class Sequential(_Indexed):
 
     def forward(self, x):
         members = self.__dict__
+        norm = None  # a BatchNorm that waits for what comes next
         for name in self._kinds:  # a Sequential registers nothing but modules
-            x = members[name](x)
-        return x
+            member = members[name]
+            kind = type(member)
+            if norm is not None:
+                fused = kind is ReLU and not norm._hooked and not member._hooked
+                x = norm(x, act="relu") if fused else norm(x)
+                norm = None
+                if fused:
+                    continue
+            if kind is BatchNorm2d or kind is BatchNorm1d:
+                norm = member
+            else:
+                x = member(x)
+        return x if norm is None else norm(x)
 
     def __getitem__(self, index):
         if isinstance(index, slice):

@@ -57,6 +57,9 @@ class BatchNorm1d(_BatchStatistics):
     momentum batch (momentum None: the plain mean over all batches; the running variance is the unbiased one).
     In evaluation mode with the running statistics.
 
+    Beyond torch: forward(x, residual, act="relu") adds a tensor of x's shape and applies ReLU in the same pass; a
+    Sequential does the latter by itself where ReLU follows.
+
     Shapes      x (N, C) or (N, C, L) -> same
     Parameters  weight (C,), bias (C,); buffers running_mean (C,), running_var (C,), num_batches_tracked ()
     Ref         Ioffe and Szegedy 2015, arXiv 1502.03167
@@ -65,7 +68,7 @@ class BatchNorm1d(_BatchStatistics):
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, dtype=None):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
 
-    def forward(self, x):
+    def forward(self, x, residual=None, act=None):
         self.check(x)
         momentum = 0.0 if self.momentum is None else self.momentum
         update = self.training and self.track_running_stats
@@ -75,7 +78,7 @@ class BatchNorm1d(_BatchStatistics):
                 momentum = 1.0 / int(self.num_batches_tracked.array)
         batch = self.training or self.running_mean is None
         mean, var = (self.running_mean, self.running_var) if update or not batch else (None, None)
-        return F.batch_norm(x, mean, var, self.weight, self.bias, batch, momentum, self.eps)
+        return F.batch_norm(x, mean, var, self.weight, self.bias, batch, momentum, self.eps, residual, act)
 
 
 class BatchNorm2d(BatchNorm1d):

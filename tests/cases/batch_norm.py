@@ -103,7 +103,9 @@ CASES = [
     _forward("resnet stage 4", (8, 2048, 7, 7), act="relu", residual=True, bench=True),
     _forward("lenet", (64, 6, 24, 24), bench=True),
     _forward("group norm", (8, 64, 56, 56), groups=32, bench=True),
+    _forward("past the caches, folded rows", (5, 24, 187, 187), residual=True, bench=True),
     _backward("resnet stage 1", (32, 64, 56, 56), act="relu", bench=True),
     _backward("resnet stage 4", (8, 2048, 7, 7), act="relu", y=True, with_residual=True, bench=True),
+    _backward("past the caches, folded rows", (5, 24, 187, 187), act="relu", y=True, with_residual=True, bench=True),
     _backward("group norm", (8, 64, 56, 56), groups=32, bench=True),
 ]
