@@ -278,7 +278,8 @@ def _sweep(pending, leaves, heap, keep, create, needed, captured):
             # whether a later grad() needs this node, which is then an error, or can do without it.
             node._freed = True
             node._saved = node._own = None
-            node.__dict__.clear()
+            if type(node).__dictoffset__:
+                node.__dict__.clear()
         node = None
         for i in range(count):
             if edges[i] is not None and results[i] is not None:

@@ -27,11 +27,18 @@ cdef class Function:
     cdef public long long _seq
     cdef public Py_ssize_t _args, _outputs
     cdef public bint _freed, _undefined, recording
+    cdef object __weakref__
+    cdef bint needs(self, Py_ssize_t i)
+
+cdef set off, _user_files
 
 
 cpdef object is_grad_enabled()
 
-cpdef object _locate(object target)
+cpdef object _user_frame()
+
+@cython.locals(t=TensorBase)
+cpdef TensorBase wrap(object array)
 
 cpdef Version _counter_of(TensorBase t)
 
@@ -59,4 +66,4 @@ cpdef object _attach(Function ctx, object value, Py_ssize_t nr, tuple args)
 cpdef object _pack(Function ctx)
 
 @cython.locals(t=TensorBase, alias=TensorBase, i=Py_ssize_t, saved=tuple, unpacked=list, version=Version)
-cpdef tuple _unpack(Function ctx)
+cpdef tuple unpack(Function ctx)

@@ -27,7 +27,7 @@ from fastdl.grad_mode import no_grad, off
 
 _FLOAT32 = np.dtype("float32")
 _FLOAT64 = np.dtype("float64")
-_next_seq = count(1).__next__
+_sequence = count(1)
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 # Frames of these files are skipped when a place in the user's program is named.
 _INTERNAL = tuple(
@@ -203,6 +203,16 @@ class Tensor(TensorBase):
     __array_ufunc__ = None  # ndarray + Tensor asks Tensor
 
 
+def wrap(array):
+    """Tensor(array), without the cost of a call through the type: what ops make their results with."""
+    t = TensorBase.__new__(Tensor)
+    t.array = array if type(array) is ndarray else asarray(array)
+    t.grad = t.grad_fn = t._counter = t._base = t._replay = t._hooks = None
+    t.output_nr = t._view_version = 0
+    t._tracked = False
+    return t
+
+
 class RemovableHandle:
     """Returned by register_hook; remove() takes the hook away."""
 
@@ -234,22 +244,20 @@ def _add_hook(node, entry):
 # -------------------------------------------------------------------------------------------------- places, versions
 
 
-def _locate(target):
-    """Note in target where the user's program stands: the first frame outside the package, as (code, lasti)."""
+def _user_frame():
+    """Where the user's program stands: the first frame outside the package."""
     frame = _getframe()
     while frame is not None:
-        code = frame.f_code
-        name = code.co_filename
+        name = frame.f_code.co_filename
         if name in _user_files:
-            target._code = code
-            target._lasti = frame.f_lasti
-            return
+            return frame
         if name.startswith(_INTERNAL):
             frame = frame.f_back
         else:
             if len(_user_files) > 1000:  # code made at run time, each with a name of its own
                 _user_files.clear()
             _user_files.add(name)
+    return None
 
 
 def place(code, lasti):
@@ -272,7 +280,10 @@ def wrote(t, op="an in-place write"):
     version = _counter_of(t)
     version.value += 1
     version._op = op
-    _locate(version)
+    frame = _user_frame()
+    if frame is not None:
+        version._code = frame.f_code
+        version._lasti = frame.f_lasti
 
 
 # ----------------------------------------------------------------------------------------------------------- views
@@ -328,7 +339,7 @@ class Function:
     """
 
     __slots__ = (
-        "_args", "_code", "_dirty", "_edges", "_freed", "_hooks", "_inputs_needed", "_lasti", "_meta", "_outputs",
+        "__weakref__", "_args", "_code", "_dirty", "_edges", "_freed", "_hooks", "_inputs_needed", "_lasti", "_meta", "_outputs",
         "_own", "_saved", "_seq", "_undefined", "_unmarked", "_versions", "recording",
     )  # fmt: skip
 
@@ -359,7 +370,13 @@ class Function:
     @property
     def saved_tensors(self):
         """What save_for_backward kept."""
-        return _unpack(self)
+        return unpack(self)
+
+    def needs(self, i):
+        """needs_input_grad[i], for compiled ops: a call in C that makes no tuple."""
+        if self._inputs_needed is not None:
+            return self._inputs_needed[i]
+        return self._edges is not None and self._edges[i] is not None
 
     @property
     def needs_input_grad(self):
@@ -464,8 +481,11 @@ def _record(cls, ctx, args):
         result = _forward(cls, ctx, args)
     finally:
         off.discard(ident)
-    ctx._seq = _next_seq()
-    _locate(ctx)
+    ctx._seq = next(_sequence)
+    frame = _user_frame()
+    if frame is not None:
+        ctx._code = frame.f_code
+        ctx._lasti = frame.f_lasti
     if isinstance(result, TensorBase):
         result = _attach(ctx, result, 0, args)
         ctx._outputs = 1
@@ -551,7 +571,7 @@ def second_time(ctx):
     )
 
 
-def _unpack(ctx):
+def unpack(ctx):
     if ctx._freed:
         raise second_time(ctx)
     saved = ctx._saved
@@ -600,7 +620,7 @@ class _Once(Function):
     @staticmethod
     def guard(value, name):
         node = _Once()
-        node._edges, node._seq, node._outputs, node._meta = (), _next_seq(), 1, value.array.shape
+        node._edges, node._seq, node._outputs, node._meta = (), next(_sequence), 1, value.array.shape
         node.of = name
         out = Tensor(value.array)
         out.grad_fn, out._tracked = node, True

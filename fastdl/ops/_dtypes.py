@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 from numpy import ndarray
 
-from fastdl.autograd import Tensor
+from fastdl.tape import Tensor, TensorBase
 
 float16 = half = np.dtype("float16")
 float32 = float_ = np.dtype("float32")
@@ -115,10 +115,12 @@ def constant(value, dtype):
 
 def operands(x, y, op, floating=False):
     """Both operands as Tensors of their common type."""
-    if isinstance(x, Tensor):
-        dtype = x.array.dtype
-        if isinstance(y, Tensor):
-            if dtype is y.array.dtype and (not floating or dtype.kind == "f"):
+    if isinstance(x, TensorBase):
+        first = x
+        dtype = first.array.dtype
+        if isinstance(y, TensorBase):
+            second = y
+            if dtype is second.array.dtype and (not floating or dtype.kind == "f"):
                 return x, y
         elif dtype is float32 and (type(y) is float or type(y) is int):
             return x, constant(y, dtype)

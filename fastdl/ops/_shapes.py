@@ -2,6 +2,8 @@
 
 import operator
 
+import numpy as np
+
 from fastdl.autograd import Tensor
 
 
@@ -36,3 +38,15 @@ def sizes_of(args):
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = args[0]
     return tuple([n if type(n) is int else n.item() if isinstance(n, Tensor) else operator.index(n) for n in args])
+
+
+def add_up(array, axes, keepdims):
+    """array.sum(axes): that method goes through a Python function, and NumPy takes an int faster than a tuple of one."""
+    return np.add.reduce(array, axes[0] if len(axes) == 1 else axes, None, None, keepdims)
+
+
+def sum_to_shape(array, shape):
+    """array summed over the axes along which `shape` was repeated when it was broadcast."""
+    lead = array.ndim - len(shape)
+    axes = tuple([i for i in range(array.ndim) if i < lead or (shape[i - lead] == 1 and array.shape[i] != 1)])
+    return add_up(array, axes, False).reshape(shape)

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """Activation functions under torch.nn.functional's names.
 
 `inplace` is accepted so that code written for torch runs; the result is returned and the input stays as it is.
@@ -7,12 +8,13 @@ import math
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, grad, is_grad_enabled
+from fastdl.autograd import grad
 from fastdl.kernels._special import erf_array
 from fastdl.kernels.activation import activation_backward, activation_forward
 from fastdl.ops._dtypes import as_float
 from fastdl.ops._quiet import quietly
 from fastdl.ops.unary import evaluate, large, sigmoid_array
+from fastdl.tape import Function, TensorBase, is_grad_enabled, unpack, wrap
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -23,36 +25,36 @@ _ZEROS = {np.dtype(d): np.zeros((), d) for d in ("float32", "float64")}  # faste
 
 class Relu(Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Function, x: TensorBase):
         a = x.array
-        y = Tensor(activation_forward(a, "relu") if large(a) else np.maximum(a, _ZEROS.get(a.dtype, 0)))
-        ctx.save_for_backward(y)
+        y = wrap(activation_forward(a, "relu") if large(a) else np.maximum(a, _ZEROS.get(a.dtype, 0)))
+        ctx._saved = (y,)
         return y
 
     @staticmethod
-    def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (y,) = unpack(ctx)
         if large(y.array) and not is_grad_enabled():
-            return Tensor(activation_backward(dy.array, y.array, "relu"))
+            return wrap(activation_backward(dy.array, y.array, "relu"))
         mask = np.greater(y.array, _ZEROS.get(y.array.dtype, 0))
-        return PassWhere.apply(dy, mask) if is_grad_enabled() else Tensor(np.multiply(dy.array, mask))
+        return PassWhere.apply(dy, mask) if is_grad_enabled() else wrap(np.multiply(dy.array, mask))
 
 
 class OnKernel(Function):
     """f(x) by the kernel of kernels/activation.py, for a kind whose backward keeps x; composed: f on tensors."""
 
     @staticmethod
-    def forward(ctx, x, kind, a, b, composed):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, kind, a, b, composed):
+        ctx._saved = (x,)
         ctx.kind, ctx.composed = (kind, a, b), composed
-        return Tensor(activation_forward(x.array, kind, a, b))
+        return wrap(activation_forward(x.array, kind, a, b))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         if is_grad_enabled():  # a derivative of this one may follow
             return grad(ctx.composed(x), x, dy, create_graph=True)[0], None, None, None, None
-        return Tensor(activation_backward(dy.array, x.array, *ctx.kind)), None, None, None, None
+        return wrap(activation_backward(dy.array, x.array, *ctx.kind)), None, None, None, None
 
 
 def _on_kernel(composed, x, kind, a=None, b=None):
@@ -64,12 +66,12 @@ class PassWhere(Function):
     """x where a mask (a bool array of the same shape) holds, else 0."""
 
     @staticmethod
-    def forward(ctx, x, mask):
+    def forward(ctx: Function, x: TensorBase, mask):
         ctx.mask = mask
-        return Tensor(np.multiply(x.array, mask))
+        return wrap(np.multiply(x.array, mask))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return PassWhere.apply(dy, ctx.mask), None
 
 
@@ -77,15 +79,15 @@ class PiecewiseLinear(Function):
     """A function whose slope is constant between its kinks; value and slope are functions of the array."""
 
     @staticmethod
-    def forward(ctx, x, value, slope):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, value, slope):
+        ctx._saved = (x,)
         ctx.slope = slope
-        return Tensor(value(x.array).astype(x.array.dtype, copy=False))
+        return wrap(value(x.array).astype(x.array.dtype, copy=False))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
-        return dy * Tensor(ctx.slope(x.array).astype(dy.array.dtype, copy=False)), None, None
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
+        return dy * wrap(ctx.slope(x.array).astype(dy.array.dtype, copy=False)), None, None
 
 
 def relu(input, inplace=False):
@@ -95,15 +97,15 @@ def relu(input, inplace=False):
 
 class LeakyRelu(Function):
     @staticmethod
-    def forward(ctx, x, slope):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, slope):
+        ctx._saved = (x,)
         ctx.slope = slope
         a = x.array
-        return Tensor(np.maximum(a, a * slope) if slope <= 1 else np.minimum(a, a * slope))
+        return wrap(np.maximum(a, a * slope) if slope <= 1 else np.minimum(a, a * slope))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         slope = ctx.slope
         return evaluate(lambda m, dy, x: m.where(x > 0, dy, dy * slope), dy, x), None
 
@@ -176,15 +178,15 @@ class Elu(Function):
     """x where positive, else alpha (exp(x / s) - 1)."""
 
     @staticmethod
-    def forward(ctx, x, alpha, s):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, alpha, s):
+        ctx._saved = (x,)
         ctx.alpha, ctx.s = alpha, s
         a = x.array
-        return Tensor(np.where(a > 0, a, alpha * np.expm1(np.minimum(a, 0) / s)))
+        return wrap(np.where(a > 0, a, alpha * np.expm1(np.minimum(a, 0) / s)))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         slope, s = ctx.alpha / ctx.s, ctx.s
         return (
             evaluate(lambda m, dy, x: m.where(x > 0, dy, dy * (m.exp(m.minimum(x, 0.0) / s) * slope)), dy, x),
@@ -217,16 +219,16 @@ class Gelu(Function):
     """x Phi(x), with the normal distribution function Phi."""
 
     @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase):
+        ctx._saved = (x,)
         a = x.array
-        return Tensor(activation_forward(a, "gelu") if large(a) else a * (0.5 * (1 + erf_array(a * math.sqrt(0.5)))))
+        return wrap(activation_forward(a, "gelu") if large(a) else a * (0.5 * (1 + erf_array(a * math.sqrt(0.5)))))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         if large(x.array) and not is_grad_enabled():
-            return Tensor(activation_backward(dy.array, x.array, "gelu"))
+            return wrap(activation_backward(dy.array, x.array, "gelu"))
         return evaluate(_gelu_slope, dy, x)
 
 
@@ -253,16 +255,16 @@ class Silu(Function):
     """x sigmoid(x)."""
 
     @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase):
+        ctx._saved = (x,)
         a = x.array
-        return Tensor(activation_forward(a, "silu") if large(a) else a * quietly(sigmoid_array, a))
+        return wrap(activation_forward(a, "silu") if large(a) else a * quietly(sigmoid_array, a))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         if large(x.array) and not is_grad_enabled():
-            return Tensor(activation_backward(dy.array, x.array, "silu"))
+            return wrap(activation_backward(dy.array, x.array, "silu"))
         return evaluate(_silu_slope, dy, x)
 
 
@@ -275,16 +277,16 @@ class Softplus(Function):
     """log(1 + exp(beta x)) / beta; x itself above the threshold, where the difference is below rounding."""
 
     @staticmethod
-    def forward(ctx, x, beta, threshold):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, beta, threshold):
+        ctx._saved = (x,)
         ctx.beta, ctx.threshold = beta, threshold
         a = x.array * beta
         y = (np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))) / beta
-        return Tensor(np.where(a > threshold, x.array, y))
+        return wrap(np.where(a > threshold, x.array, y))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         beta, threshold = ctx.beta, ctx.threshold
         formula = lambda m, dy, x: m.where(x * beta > threshold, dy, dy * m.sigmoid(x * beta))  # noqa: E731
         return evaluate(formula, dy, x), None, None
@@ -299,14 +301,14 @@ class LogSigmoid(Function):
     """-log(1 + exp(-x)) without overflow."""
 
     @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase):
+        ctx._saved = (x,)
         a = x.array
-        return Tensor(np.minimum(a, 0) - np.log1p(quietly(np.exp, -np.abs(a))))
+        return wrap(np.minimum(a, 0) - np.log1p(quietly(np.exp, -np.abs(a))))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         return evaluate(lambda m, dy, x: dy * m.sigmoid(-x), dy, x)
 
 

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """Arithmetic and comparison of two operands, with broadcasting. Forward and backward of an op stand together.
 
 The gradient of a broadcast operand is the sum over the axes it was repeated along (sum_to_size).
@@ -5,7 +6,6 @@ The gradient of a broadcast operand is the sum over the axes it was repeated alo
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.ops._dtypes import (
     as_float,
     as_operand,
@@ -19,6 +19,8 @@ from fastdl.ops._dtypes import (
     result_type,
 )
 from fastdl.ops._quiet import quietly
+from fastdl.ops._shapes import sum_to_shape
+from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, unpack, wrap
 
 
 class Binary(Function):
@@ -28,120 +30,122 @@ class Binary(Function):
     ufunc = None
 
     @classmethod
-    def compute(cls, ctx, x, y):
+    def compute(cls, ctx: Function, x: TensorBase, y: TensorBase):
         a, b = x.array, y.array
         if ctx.recording and a.shape != b.shape:
             ctx.shapes = (a.shape, b.shape)
         try:
-            return Tensor(quietly(cls.ufunc, a, b))
+            return wrap(quietly(cls.ufunc, a, b))
         except ValueError:
             raise broadcast_error(cls.__name__.lower(), a, b) from None
 
-    def fit(self, i, grad):
-        """The gradient of operand i, summed to its shape."""
-        if self.shapes is None or grad.array.shape == self.shapes[i]:
-            return grad
-        return grad.sum_to_size(self.shapes[i])
+
+def fit(ctx, i, grad):
+    """The gradient of operand i, summed to its shape."""
+    shapes = ctx.shapes
+    if shapes is None or grad.array.shape == shapes[i]:
+        return grad
+    return grad.sum_to_size(shapes[i]) if is_grad_enabled() else wrap(sum_to_shape(grad.array, shapes[i]))
 
 
 class Add(Binary):
     @staticmethod
-    def forward(ctx, x, y):
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
         a, b = x.array, y.array
         if ctx.recording and a.shape != b.shape:
             ctx.shapes = (a.shape, b.shape)
         try:
-            return Tensor(a + b)
+            return wrap(a + b)
         except ValueError:
             raise broadcast_error("add", a, b) from None
 
     @staticmethod
-    def backward(ctx, dy):
-        need_x, need_y = ctx.needs_input_grad
-        return ctx.fit(0, dy) if need_x else None, ctx.fit(1, dy) if need_y else None
+    def backward(ctx: Function, dy: TensorBase):
+        need_x, need_y = ctx.needs(0), ctx.needs(1)
+        return fit(ctx, 0, dy) if need_x else None, fit(ctx, 1, dy) if need_y else None
 
 
 class Sub(Binary):
     @staticmethod
-    def forward(ctx, x, y):
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
         a, b = x.array, y.array
         if ctx.recording and a.shape != b.shape:
             ctx.shapes = (a.shape, b.shape)
         try:
-            return Tensor(a - b)
+            return wrap(a - b)
         except ValueError:
             raise broadcast_error("sub", a, b) from None
 
     @staticmethod
-    def backward(ctx, dy):
-        need_x, need_y = ctx.needs_input_grad
-        return ctx.fit(0, dy) if need_x else None, ctx.fit(1, -dy) if need_y else None
+    def backward(ctx: Function, dy: TensorBase):
+        need_x, need_y = ctx.needs(0), ctx.needs(1)
+        return fit(ctx, 0, dy) if need_x else None, fit(ctx, 1, -dy) if need_y else None
 
 
 def _times(dy, y):
     """dy * y; straight on the arrays where nothing is recorded."""
-    return dy * y if is_grad_enabled() else Tensor(dy.array * y.array)
+    return dy * y if is_grad_enabled() else wrap(dy.array * y.array)
 
 
 class Mul(Binary):
     @staticmethod
-    def forward(ctx, x, y):
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
         a, b = x.array, y.array
         if ctx.recording:
-            ctx.save_for_backward(x, y)
+            ctx._saved = (x, y)
             if a.shape != b.shape:
                 ctx.shapes = (a.shape, b.shape)
         try:
-            return Tensor(a * b)
+            return wrap(a * b)
         except ValueError:
             raise broadcast_error("mul", a, b) from None
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
-        need_x, need_y = ctx.needs_input_grad
-        return ctx.fit(0, _times(dy, y)) if need_x else None, ctx.fit(1, _times(dy, x)) if need_y else None
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
+        need_x, need_y = ctx.needs(0), ctx.needs(1)
+        return fit(ctx, 0, _times(dy, y)) if need_x else None, fit(ctx, 1, _times(dy, x)) if need_y else None
 
 
 class Div(Binary):
     @staticmethod
-    def forward(ctx, x, y):
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
         a, b = x.array, y.array
         if ctx.recording:
-            ctx.save_for_backward(x, y)
+            ctx._saved = (x, y)
             if a.shape != b.shape:
                 ctx.shapes = (a.shape, b.shape)
         try:
-            return Tensor(quietly(np.true_divide, a, b))
+            return wrap(quietly(np.true_divide, a, b))
         except ValueError:
             raise broadcast_error("div", a, b) from None
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
-        need_x, need_y = ctx.needs_input_grad
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
+        need_x, need_y = ctx.needs(0), ctx.needs(1)
         dx = dy / y
-        return ctx.fit(0, dx) if need_x else None, ctx.fit(1, -dx * (x / y)) if need_y else None
+        return fit(ctx, 0, dx) if need_x else None, fit(ctx, 1, -dx * (x / y)) if need_y else None
 
 
 class Pow(Binary):
     ufunc = np.power
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
         return Pow.compute(ctx, x, y)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
-        need_x, need_y = ctx.needs_input_grad
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
+        need_x, need_y = ctx.needs(0), ctx.needs(1)
         dx = dz = None
         if need_x:  # y x^(y-1), which is 0 for y = 0 even at x = 0
-            dx = ctx.fit(0, where(y == 0, 0.0, dy * y * pow(x, y - 1)))
+            dx = fit(ctx, 0, where(y == 0, 0.0, dy * y * pow(x, y - 1)))
         if need_y:  # x^y log x, which is 0 where x = 0 and y >= 0
             flat = (x == 0) & (y >= 0)
-            dz = ctx.fit(1, where(flat, 0.0, dy * pow(x, y) * where(flat, 1.0, x).log()))
+            dz = fit(ctx, 1, where(flat, 0.0, dy * pow(x, y) * where(flat, 1.0, x).log()))
         return dx, dz
 
 
@@ -149,14 +153,14 @@ class PowNumber(Function):
     """x to the power of a Python number."""
 
     @staticmethod
-    def forward(ctx, x, exponent):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, exponent):
+        ctx._saved = (x,)
         ctx.exponent = exponent
-        return Tensor(quietly(np.power, x.array, exponent))
+        return wrap(quietly(np.power, x.array, exponent))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         n = ctx.exponent
         if n == 0:
             return dy * 0.0, None
@@ -169,13 +173,13 @@ class Maximum(Binary):
     ufunc = np.maximum
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
         return Maximum.compute(ctx, x, y)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
         return _share(ctx, dy, x > y, x == y)
 
 
@@ -185,34 +189,34 @@ class Minimum(Binary):
     ufunc = np.minimum
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
         return Minimum.compute(ctx, x, y)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
         return _share(ctx, dy, x < y, x == y)
 
 
 def _share(ctx, dy, wins, ties):
-    part = Tensor((wins.array + 0.5 * ties.array).astype(dy.dtype))
-    return ctx.fit(0, dy * part), ctx.fit(1, dy * (1.0 - part))
+    part = wrap((wins.array + 0.5 * ties.array).astype(dy.dtype))
+    return fit(ctx, 0, dy * part), fit(ctx, 1, dy * (1.0 - part))
 
 
 class Atan2(Binary):
     ufunc = np.arctan2
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
         return Atan2.compute(ctx, x, y)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
         scale = dy / (x * x + y * y)
-        return ctx.fit(0, scale * y), ctx.fit(1, -scale * x)
+        return fit(ctx, 0, scale * y), fit(ctx, 1, -scale * x)
 
 
 class Fmod(Binary):
@@ -221,14 +225,14 @@ class Fmod(Binary):
     ufunc = np.fmod
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
         return Fmod.compute(ctx, x, y)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
-        return ctx.fit(0, dy), ctx.fit(1, -dy * (x / y).detach().trunc())
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
+        return fit(ctx, 0, dy), fit(ctx, 1, -dy * (x / y).detach().trunc())
 
 
 class Remainder(Binary):
@@ -237,29 +241,29 @@ class Remainder(Binary):
     ufunc = np.remainder
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
         return Remainder.compute(ctx, x, y)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
-        return ctx.fit(0, dy), ctx.fit(1, -dy * (x / y).detach().floor())
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
+        return fit(ctx, 0, dy), fit(ctx, 1, -dy * (x / y).detach().floor())
 
 
 class LogAddExp(Binary):
     ufunc = np.logaddexp
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
         return LogAddExp.compute(ctx, x, y)
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
         weight = (x - y).sigmoid()
-        return ctx.fit(0, dy * weight), ctx.fit(1, dy * (1.0 - weight))
+        return fit(ctx, 0, dy * weight), fit(ctx, 1, dy * (1.0 - weight))
 
 
 class Where(Function):
@@ -268,13 +272,13 @@ class Where(Function):
         ctx.condition = condition
         ctx.shapes = (x.array.shape, y.array.shape)
         try:
-            return Tensor(np.where(condition.array, x.array, y.array))
+            return wrap(np.where(condition.array, x.array, y.array))
         except ValueError:
             raise broadcast_error("where", x.array, y.array) from None
 
     @staticmethod
-    def backward(ctx, dy):
-        _, need_x, need_y = ctx.needs_input_grad
+    def backward(ctx: Function, dy: TensorBase):
+        need_x, need_y = ctx.needs(1), ctx.needs(2)
         zero = cast(0.0, dy.dtype)
         dx = where(ctx.condition, dy, zero).sum_to_size(ctx.shapes[0]) if need_x else None
         dz = where(ctx.condition, zero, dy).sum_to_size(ctx.shapes[1]) if need_y else None
@@ -285,16 +289,16 @@ class Clamp(Function):
     """Limits; the gradient passes where the value is inside them, both ends included."""
 
     @staticmethod
-    def forward(ctx, x, low, high):
+    def forward(ctx: Function, x: TensorBase, low, high):
         a = x.array
         if ctx.recording:
             inside = np.ones(a.shape, bool) if low is None else a >= low
             ctx.inside = inside if high is None else inside & (a <= high)
-        return Tensor(np.clip(a, low, high))
+        return wrap(np.clip(a, low, high))
 
     @staticmethod
-    def backward(ctx, dy):
-        return dy * Tensor(ctx.inside.astype(dy.dtype)), None, None
+    def backward(ctx: Function, dy: TensorBase):
+        return dy * wrap(ctx.inside.astype(dy.dtype)), None, None
 
 
 def add(input, other, *, alpha=1):
@@ -340,7 +344,7 @@ def floor_divide(input, other):
     if x.array.dtype.kind != "f" and not np.all(y.array):
         raise ZeroDivisionError("floor_divide: integer division by zero")
     try:
-        return Tensor(quietly(np.floor_divide, x.array, y.array))
+        return wrap(quietly(np.floor_divide, x.array, y.array))
     except ValueError:
         raise broadcast_error("floor_divide", x, y) from None
 
@@ -474,10 +478,10 @@ def _comparison(name, ufunc, doc):
             dtype = input.array.dtype
             if dtype is float32 or dtype is float64:
                 other = constant(other, dtype).array
-            return Tensor(ufunc(input.array, other))
+            return wrap(ufunc(input.array, other))
         x, y = operands(input, other, name)
         try:
-            return Tensor(ufunc(x.array, y.array))
+            return wrap(ufunc(x.array, y.array))
         except ValueError:
             raise broadcast_error(name, x, y) from None
 
@@ -505,7 +509,7 @@ def _bitwise(name, ufunc, doc):
                 f"{name}: expected bool or integer tensors, not {x.dtype}; hint: compare first, as in (x > 0) & (y > 0)"
             )
         try:
-            return Tensor(ufunc(x.array, y.array))
+            return wrap(ufunc(x.array, y.array))
         except ValueError:
             raise broadcast_error(name, x, y) from None
 
@@ -523,19 +527,19 @@ bitwise_right_shift = _bitwise("bitwise_right_shift", np.right_shift, "input >> 
 
 def logical_not(input):
     """True where input is zero."""
-    return Tensor(np.logical_not(input.array))
+    return wrap(np.logical_not(input.array))
 
 
 def bitwise_not(input):
     """~input."""
     if input.array.dtype.kind == "f":
         raise TypeError("bitwise_not: expected a bool or integer tensor; hint: logical_not")
-    return Tensor(np.invert(input.array))
+    return wrap(np.invert(input.array))
 
 
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """|input - other| <= atol + rtol * |other|."""
-    return Tensor(np.isclose(input.array, other.array, rtol, atol, equal_nan))
+    return wrap(np.isclose(input.array, other.array, rtol, atol, equal_nan))
 
 
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):

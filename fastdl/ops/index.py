@@ -1,12 +1,14 @@
+# cython: annotation_typing=True
 """Indexing, gathering and sorting. Backward adds where an index repeats."""
 
 from collections import namedtuple
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, assign, check_writable, is_grad_enabled, wrote
+from fastdl.autograd import assign, check_writable
 from fastdl.ops._dtypes import as_operand, constant
 from fastdl.ops._shapes import axis_of
+from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, wrap, wrote
 
 
 def _to_index(index):
@@ -47,35 +49,39 @@ def _to_index(index):
 
 
 class GetItem(Function):
+    __slots__ = ("basic", "index", "shape")
+
     @staticmethod
-    def forward(ctx, x, index, basic):
+    def forward(ctx: Function, x: TensorBase, index, basic):
         a = x.array
         ctx.shape, ctx.index, ctx.basic = a.shape, index, basic
         y = a[index]
         if basic and type(y) is not np.ndarray:  # NumPy hands out a number where all axes are indexed: ask for the view
             y = a[(*index, ...) if type(index) is tuple else (index, ...)]
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return AddAt.apply(dy, ctx.shape, ctx.index, ctx.basic), None, None
 
 
 class AddAt(Function):
     """Zeros to which x is added at an index; repeated places add up."""
 
+    __slots__ = ("basic", "index")
+
     @staticmethod
-    def forward(ctx, x, shape, index, basic):
+    def forward(ctx: Function, x: TensorBase, shape, index, basic):
         ctx.index, ctx.basic = index, basic
         y = np.zeros(shape, x.array.dtype)
         if basic:
             y[index] = x.array
         else:
             add_at(y, index, x.array)
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         if ctx.basic:
             return GetItem.apply_view(dy, ctx.index, True), None, None, None
         return GetItem.apply(dy, ctx.index, False), None, None, None
@@ -118,12 +124,12 @@ class SetItem(Function):
     """The history of x after x[index] = value. The memory is written by setitem; here nothing is copied."""
 
     @staticmethod
-    def forward(ctx, x, value, index):
+    def forward(ctx: Function, x: TensorBase, value, index):
         ctx.index, ctx.shape = index, value.array.shape
-        return Tensor(x.array)
+        return wrap(x.array)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         need_x, need_value, _ = ctx.needs_input_grad
         return (
             ZeroAt.apply(dy, ctx.index) if need_x else None,
@@ -136,14 +142,14 @@ class ZeroAt(Function):
     """A copy of x with zeros at an index."""
 
     @staticmethod
-    def forward(ctx, x, index):
+    def forward(ctx: Function, x: TensorBase, index):
         ctx.index = index
         y = x.array.copy(order="K")
         y[index] = 0
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return ZeroAt.apply(dy, ctx.index), None
 
 
@@ -221,27 +227,27 @@ def gather(input, dim, index):
 
 class ScatterAdd(Function):
     @staticmethod
-    def forward(ctx, x, src, index):
+    def forward(ctx: Function, x: TensorBase, src, index):
         ctx.index = index
         y = x.array.copy(order="K")
         np.add.at(y, index, src.array)
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return dy, GetItem.apply(dy, ctx.index, False), None
 
 
 class Scatter(Function):
     @staticmethod
-    def forward(ctx, x, src, index):
+    def forward(ctx: Function, x: TensorBase, src, index):
         ctx.index = index
         y = x.array.copy(order="K")
         y[index] = src.array
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return ZeroAt.apply(dy, ctx.index), GetItem.apply(dy, ctx.index, False), None
 
 
@@ -330,12 +336,12 @@ def index_fill(input, dim, index, value):
 
 class MaskedFill(Function):
     @staticmethod
-    def forward(ctx, x, mask, value):
+    def forward(ctx: Function, x: TensorBase, mask, value):
         ctx.mask = mask
-        return Tensor(np.where(mask, value, x.array))
+        return wrap(np.where(mask, value, x.array))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         zero = np.zeros((), dy.array.dtype)
         return MaskedFill.apply(dy, ctx.mask, zero), None, None
 
@@ -377,8 +383,8 @@ def nonzero(input, *, as_tuple=False):
     """The indices of the nonzero elements, one a row; as_tuple: one vector an axis."""
     places = np.nonzero(np.atleast_1d(input.array)) if input.array.ndim == 0 else np.nonzero(input.array)
     if as_tuple:
-        return tuple([Tensor(p) for p in places])
-    return Tensor(np.stack(places, axis=-1).reshape(-1, input.array.ndim))
+        return tuple([wrap(p) for p in places])
+    return wrap(np.stack(places, axis=-1).reshape(-1, input.array.ndim))
 
 
 def one_hot(tensor, num_classes=-1):
@@ -395,7 +401,7 @@ def one_hot(tensor, num_classes=-1):
         raise RuntimeError(f"one_hot: class number {high} needs more than num_classes={num_classes}")
     y = np.zeros((*places.shape, num_classes), np.int64)
     np.put_along_axis(y, places[..., None].astype(np.int64), 1, -1)
-    return Tensor(y)
+    return wrap(y)
 
 
 # -------------------------------------------------------------------------------------------------------- sorting
@@ -409,13 +415,13 @@ def argsort(input, dim=-1, descending=False, stable=True):
     """The indices that sort an axis; equal elements keep their order."""
     a = input.array
     if a.ndim == 0:
-        return Tensor(np.zeros((), np.int64))
+        return wrap(np.zeros((), np.int64))
     axis = axis_of(dim, a.ndim, "argsort")
     if not descending:
-        return Tensor(np.argsort(a, axis=axis, kind="stable"))
+        return wrap(np.argsort(a, axis=axis, kind="stable"))
     # The reverse of a stable sort of the reverse: descending, and equal elements still in their order; NaN first.
     order = np.flip(np.argsort(np.flip(a, axis), axis=axis, kind="stable"), axis)
-    return Tensor(a.shape[axis] - 1 - order)
+    return wrap(a.shape[axis] - 1 - order)
 
 
 def sort(input, dim=-1, descending=False, stable=True):
@@ -430,7 +436,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     """The k largest (or smallest) elements of an axis, in order: (values, indices)."""
     a = input.array
     if a.ndim == 0:
-        return topk_result(input.clone(), Tensor(np.zeros((), np.int64)))
+        return topk_result(input.clone(), wrap(np.zeros((), np.int64)))
     axis = axis_of(dim, a.ndim, "topk")
     n = a.shape[axis]
     if not 0 <= k <= n:
@@ -440,11 +446,11 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
         part = np.sort(
             np.take(part, np.arange(k), axis), axis=axis
         )  # candidates in their order, so that the sort is stable
-        inner = argsort(Tensor(np.take_along_axis(a, part, axis)), axis, largest)
+        inner = argsort(wrap(np.take_along_axis(a, part, axis)), axis, largest)
         order = np.take_along_axis(part, inner.array, axis)
     else:
         order = np.take(argsort(input, axis, largest).array, np.arange(k), axis)
-    order = Tensor(order)
+    order = wrap(order)
     return topk_result(gather(input, axis, order), order)
 
 
@@ -453,10 +459,10 @@ def kthvalue(input, k, dim=-1, keepdim=False):
     a = input.array
     axis = axis_of(dim, a.ndim, "kthvalue")
     if a.ndim == 0:
-        return kthvalue_result(input.clone(), Tensor(np.zeros((), np.int64)))
+        return kthvalue_result(input.clone(), wrap(np.zeros((), np.int64)))
     if not 1 <= k <= a.shape[axis]:
         raise RuntimeError(f"kthvalue: k={k} is out of range for axis {axis} of shape {a.shape}")
-    order = Tensor(np.take(np.argsort(a, axis=axis, kind="stable"), [k - 1], axis))
+    order = wrap(np.take(np.argsort(a, axis=axis, kind="stable"), [k - 1], axis))
     values = gather(input, axis, order)
     if keepdim:
         return kthvalue_result(values, order)
@@ -466,24 +472,24 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in order (or the distinct slices along dim); with the inverse and the counts on request."""
     values, inverse, counts = np.unique(input.array, return_inverse=True, return_counts=True, axis=dim)
-    result = [Tensor(values)]
+    result = [wrap(values)]
     if return_inverse:
-        result.append(Tensor(inverse.reshape(input.array.shape if dim is None else -1)))
+        result.append(wrap(inverse.reshape(input.array.shape if dim is None else -1)))
     if return_counts:
-        result.append(Tensor(counts))
+        result.append(wrap(counts))
     return result[0] if len(result) == 1 else tuple(result)
 
 
 def bincount(input, weights=None, minlength=0):
     """How often every number occurs."""
-    return Tensor(np.bincount(_check_index(input, "bincount"), None if weights is None else weights.array, minlength))
+    return wrap(np.bincount(_check_index(input, "bincount"), None if weights is None else weights.array, minlength))
 
 
 def searchsorted(sorted_sequence, values, *, right=False):
     """Where values would be inserted into a sorted vector."""
     side = "right" if right else "left"
     values = as_operand(values, "searchsorted")
-    return Tensor(
+    return wrap(
         np.asarray(np.searchsorted(sorted_sequence.array, values.array if isinstance(values, Tensor) else values, side))
     )
 
@@ -495,4 +501,4 @@ def bucketize(input, boundaries, *, right=False):
 
 def isin(elements, test_elements):
     """True where an element is one of test_elements."""
-    return Tensor(np.isin(elements.array, test_elements.array))
+    return wrap(np.isin(elements.array, test_elements.array))

@@ -1,11 +1,12 @@
+# cython: annotation_typing=True
 """Products of vectors and matrices."""
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.kernels._shapes import FLOATS
 from fastdl.kernels.matmul import matmul_forward
 from fastdl.ops._dtypes import operands
+from fastdl.tape import Function, TensorBase, is_grad_enabled, unpack, wrap
 
 
 def product(a, b):
@@ -19,21 +20,21 @@ class MatMul(Function):
     """x (..., M, K) @ y (..., K, N), with broadcast leading axes."""
 
     @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
-        return Tensor(product(x.array, y.array))
+    def forward(ctx: Function, x: TensorBase, y: TensorBase):
+        ctx._saved = (x, y)
+        return wrap(product(x.array, y.array))
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
-        need_x, need_y = ctx.needs_input_grad
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
+        need_x, need_y = ctx.needs(0), ctx.needs(1)
         return _grad_x(dy, x, y) if need_x else None, _grad_y(dy, x, y) if need_y else None
 
 
 def _grad_x(dz, x, y):
     """dx = dz y^T, summed over the leading axes that x did not have."""
     if y.array.ndim == 2 and not is_grad_enabled():
-        return Tensor(product(dz.array, y.array.T))
+        return wrap(product(dz.array, y.array.T))
     return matmul(dz, y.transpose(-1, -2)).sum_to_size(x.array.shape)
 
 
@@ -43,7 +44,7 @@ def _grad_y(dz, x, y):
         x = x.reshape(-1, x.array.shape[-1])  # (..., M, K) -> (... M, K)
         dz = dz.reshape(-1, dz.array.shape[-1])  # (..., M, N) -> (... M, N)
     if x.array.ndim == 2 and not is_grad_enabled():
-        return Tensor(product(x.array.T, dz.array))
+        return wrap(product(x.array.T, dz.array))
     return matmul(x.transpose(-1, -2), dz).sum_to_size(y.array.shape)
 
 

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """Reductions over axes. `dim` is an axis, several, or None for all; the gradient is spread over what was reduced."""
 
 from collections import namedtuple
@@ -5,51 +6,54 @@ from math import prod as prod_of
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, is_grad_enabled
-from fastdl.ops._dtypes import as_float, int64
+from fastdl.ops._dtypes import as_float, constant, int64
 from fastdl.ops._quiet import quietly
-from fastdl.ops._shapes import axes_of, axis_of
+from fastdl.ops._shapes import add_up, axes_of, axis_of, sum_to_shape
 from fastdl.ops.shape import cat
+from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, unpack, wrap
 
 
-def _spread(grad, shape, axes, keepdim):
-    """A reduced tensor with its axes of size 1 back again, expanded to the shape before the reduction."""
+def _spread(grad, shape, axes, keepdim, scale=None):
+    """A reduced tensor with its axes of size 1 back again, expanded to the shape before the reduction; times scale."""
     kept = grad.array.shape if keepdim else tuple([1 if axis in axes else n for axis, n in enumerate(shape)])
-    if not is_grad_enabled():
-        array = grad.array.reshape(kept)
-        if prod_of(shape) > 4096:
-            return Tensor(np.broadcast_to(array, shape))
-        full = np.empty(shape, array.dtype)  # np.broadcast_to takes longer than filling something small
+    if is_grad_enabled():
+        return (grad if scale is None else grad * scale).reshape(kept).expand(shape)
+    array = grad.array.reshape(kept)
+    small = prod_of(shape) <= 4096  # np.broadcast_to takes longer than filling something small
+    full = np.empty(shape, array.dtype) if small else None
+    if scale is not None:
+        array = np.multiply(array, constant(scale, array.dtype).array, full)
+    elif small:
         full[...] = array
-        return Tensor(full)
-    return grad.reshape(kept).expand(shape)
+    return wrap(full if small else np.broadcast_to(array, shape))
 
 
 class Sum(Function):
-    @staticmethod
-    def forward(ctx, x, axes, keepdim):
-        a = x.array
-        ctx.shape, ctx.axes, ctx.keepdim = a.shape, axes, keepdim
-        return Tensor(a.sum(axis=axes, keepdims=keepdim))
+    __slots__ = ("axes", "keepdim", "shape")
 
     @staticmethod
-    def backward(ctx, dy):
+    def forward(ctx: Function, x: TensorBase, axes, keepdim):
+        a = x.array
+        ctx.shape, ctx.axes, ctx.keepdim = a.shape, axes, keepdim
+        return wrap(add_up(a, axes, keepdim))
+
+    @staticmethod
+    def backward(ctx: Function, dy: TensorBase):
         return _spread(dy, ctx.shape, ctx.axes, ctx.keepdim), None, None
 
 
 class SumToSize(Function):
     """The transpose of broadcasting: sums over the axes along which `shape` was repeated."""
 
-    @staticmethod
-    def forward(ctx, x, shape):
-        a = x.array
-        ctx.shape = a.shape
-        lead = a.ndim - len(shape)
-        axes = tuple([i for i in range(a.ndim) if i < lead or (shape[i - lead] == 1 and a.shape[i] != 1)])
-        return Tensor(a.sum(axis=axes).reshape(shape))
+    __slots__ = ("shape",)
 
     @staticmethod
-    def backward(ctx, dy):
+    def forward(ctx: Function, x: TensorBase, shape):
+        ctx.shape = x.array.shape
+        return wrap(sum_to_shape(x.array, shape))
+
+    @staticmethod
+    def backward(ctx: Function, dy: TensorBase):
         return dy.expand(ctx.shape), None
 
 
@@ -71,27 +75,22 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):
 
 
 class Mean(Function):
-    @staticmethod
-    def forward(ctx, x, axes, keepdim):
-        a = x.array
-        ctx.shape, ctx.axes, ctx.keepdim = a.shape, axes, keepdim
-        total = a.sum(axis=axes, keepdims=keepdim)
-        count = a.size // total.size if total.size else 1
-        ctx.count = count
-        return Tensor(quietly(np.true_divide, total, a.dtype.type(count)))
+    __slots__ = ("axes", "count", "keepdim", "shape")
 
     @staticmethod
-    def backward(ctx, dy):
-        return (
-            _spread(
-                dy * (1.0 / ctx.count) if is_grad_enabled() else Tensor(dy.array * (1.0 / ctx.count)),
-                ctx.shape,
-                ctx.axes,
-                ctx.keepdim,
-            ),
-            None,
-            None,
-        )
+    def forward(ctx: Function, x: TensorBase, axes, keepdim):
+        a = x.array
+        ctx.shape, ctx.axes, ctx.keepdim = a.shape, axes, keepdim
+        total = add_up(a, axes, keepdim)
+        count = a.size // total.size if total.size else 1
+        ctx.count = count
+        if count == 0:
+            return wrap(quietly(np.true_divide, total, a.dtype.type(0)))
+        return wrap(total / constant(count, a.dtype).array)
+
+    @staticmethod
+    def backward(ctx: Function, dy: TensorBase):
+        return _spread(dy, ctx.shape, ctx.axes, ctx.keepdim, 1.0 / ctx.count), None, None
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None):
@@ -132,21 +131,21 @@ class Prod(Function):
     """The product over one axis. The gradient multiplies what stands left and right, so zeros are no special case."""
 
     @staticmethod
-    def forward(ctx, x, axis, keepdim):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, axis, keepdim):
+        ctx._saved = (x,)
         ctx.axis, ctx.keepdim = axis, keepdim
-        return Tensor(x.array.prod(axis=axis, keepdims=keepdim))
+        return wrap(x.array.prod(axis=axis, keepdims=keepdim))
 
     @staticmethod
-    def backward(ctx, dy):
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        (x,) = unpack(ctx)
         axis = ctx.axis
         if x.ndim == 0:
             return dy, None, None
         n = x.shape[axis]
         if n == 0:
             return x * 0.0, None, None
-        one = Tensor(np.ones_like(x.array.take([0], axis)))
+        one = wrap(np.ones_like(x.array.take([0], axis)))
         left = [one]  # left[i] = x[0] ... x[i-1], right[i] = x[i+1] ... x[n-1], along the axis
         right = [one]
         for i in range(n - 1):
@@ -179,31 +178,31 @@ class Extreme(Function):
     """amax or amin over axes; elements that tie share the gradient evenly."""
 
     @staticmethod
-    def forward(ctx, x, axes, keepdim, compute):
+    def forward(ctx: Function, x: TensorBase, axes, keepdim, compute):
         a = x.array
         top = compute(a, axis=axes, keepdims=True)
         if ctx.recording:
             hit = a == top
             ctx.share = (hit / hit.sum(axis=axes, keepdims=True)).astype(a.dtype)
             ctx.shape, ctx.axes, ctx.keepdim = a.shape, axes, keepdim
-        return Tensor(top if keepdim else top.reshape([n for i, n in enumerate(a.shape) if i not in axes]))
+        return wrap(top if keepdim else top.reshape([n for i, n in enumerate(a.shape) if i not in axes]))
 
     @staticmethod
-    def backward(ctx, dy):
-        return _spread(dy, ctx.shape, ctx.axes, ctx.keepdim) * Tensor(ctx.share), None, None, None
+    def backward(ctx: Function, dy: TensorBase):
+        return _spread(dy, ctx.shape, ctx.axes, ctx.keepdim) * wrap(ctx.share), None, None, None
 
 
 class Pick(Function):
     """The elements at `index` along an axis (index has size 1 there)."""
 
     @staticmethod
-    def forward(ctx, x, index, axis, keepdim):
+    def forward(ctx: Function, x: TensorBase, index, axis, keepdim):
         ctx.index, ctx.axis, ctx.keepdim, ctx.shape = index, axis, keepdim, x.array.shape
         y = np.take_along_axis(x.array, index, axis)
-        return Tensor(y if keepdim else y.squeeze(axis))
+        return wrap(y if keepdim else y.squeeze(axis))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         if not ctx.keepdim:
             dy = dy.unsqueeze(ctx.axis)
         return Place.apply(dy, ctx.index, ctx.axis, ctx.shape), None, None, None
@@ -213,14 +212,14 @@ class Place(Function):
     """Zeros with x at `index` along an axis."""
 
     @staticmethod
-    def forward(ctx, x, index, axis, shape):
+    def forward(ctx: Function, x: TensorBase, index, axis, shape):
         ctx.index, ctx.axis = index, axis
         y = np.zeros(shape, x.array.dtype)
         np.put_along_axis(y, index, x.array, axis)
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Pick.apply(dy, ctx.index, ctx.axis, True), None, None, None
 
 
@@ -251,11 +250,11 @@ def amin(input, dim=(), keepdim=False):
 def _with_indices(input, dim, keepdim, op, find, result):
     axis = axis_of(dim, input.array.ndim, op)
     if input.array.ndim == 0:
-        return result(input.clone(), Tensor(np.zeros((), np.int64)))
+        return result(input.clone(), wrap(np.zeros((), np.int64)))
     _check_not_empty(input.array, (axis,), op)
     index = np.expand_dims(find(input.array, axis), axis)
     values = Pick.apply(input, index, axis, keepdim)
-    return result(values, Tensor(index if keepdim else index.squeeze(axis)))
+    return result(values, wrap(index if keepdim else index.squeeze(axis)))
 
 
 def max(input, dim=None, keepdim=False):
@@ -280,10 +279,10 @@ def _arg(input, dim, keepdim, op, find):
     a = input.array
     if dim is None:
         _check_not_empty(a, tuple(range(a.ndim)), op)
-        return Tensor(np.asarray(find(a.reshape(-1))).reshape((1,) * a.ndim if keepdim else ()))
+        return wrap(np.asarray(find(a.reshape(-1))).reshape((1,) * a.ndim if keepdim else ()))
     axis = axis_of(dim, a.ndim, op)
     _check_not_empty(a, (axis,), op)
-    return Tensor(np.asarray(find(a, axis=axis, keepdims=keepdim)) if a.ndim else np.zeros((), np.int64))
+    return wrap(np.asarray(find(a, axis=axis, keepdims=keepdim)) if a.ndim else np.zeros((), np.int64))
 
 
 def argmax(input, dim=None, keepdim=False):
@@ -298,17 +297,17 @@ def argmin(input, dim=None, keepdim=False):
 
 def any(input, dim=None, keepdim=False):
     """True where an element over dim is nonzero."""
-    return Tensor(np.any(input.array, axis=axes_of(dim, input.array.ndim, "any"), keepdims=keepdim))
+    return wrap(np.any(input.array, axis=axes_of(dim, input.array.ndim, "any"), keepdims=keepdim))
 
 
 def all(input, dim=None, keepdim=False):
     """True where every element over dim is nonzero."""
-    return Tensor(np.all(input.array, axis=axes_of(dim, input.array.ndim, "all"), keepdims=keepdim))
+    return wrap(np.all(input.array, axis=axes_of(dim, input.array.ndim, "all"), keepdims=keepdim))
 
 
 def count_nonzero(input, dim=None):
     """How many elements over dim are nonzero."""
-    return Tensor(np.asarray(np.count_nonzero(input.array, axis=axes_of(dim, input.array.ndim, "count_nonzero"))))
+    return wrap(np.asarray(np.count_nonzero(input.array, axis=axes_of(dim, input.array.ndim, "count_nonzero"))))
 
 
 def median(input, dim=None, keepdim=False):
@@ -331,21 +330,21 @@ def logsumexp(input, dim, keepdim=False):
 
 class LogSumExp(Function):
     @staticmethod
-    def forward(ctx, x, axes, keepdim):
+    def forward(ctx: Function, x: TensorBase, axes, keepdim):
         a = x.array
         top = a.max(axis=axes, keepdims=True, initial=-np.inf)
         top = np.where(np.isfinite(top), top, 0)
         total = np.exp(a - top).sum(axis=axes, keepdims=True)
-        y = Tensor((quietly(np.log, total) + top).astype(a.dtype, copy=False))
+        y = wrap((quietly(np.log, total) + top).astype(a.dtype, copy=False))
         if not keepdim:
-            y = Tensor(y.array.reshape([n for i, n in enumerate(a.shape) if i not in axes]))
-        ctx.save_for_backward(x, y)
+            y = wrap(y.array.reshape([n for i, n in enumerate(a.shape) if i not in axes]))
+        ctx._saved = (x, y)
         ctx.axes, ctx.keepdim = axes, keepdim
         return y
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
         y = _spread(y, x.shape, ctx.axes, ctx.keepdim)
         y = y.masked_fill(y.isinf(), 0.0)  # all elements -inf: the weights are 0, not NaN
         return _spread(dy, x.shape, ctx.axes, ctx.keepdim) * (x - y).exp(), None, None
@@ -371,29 +370,29 @@ def norm(input, p=2, dim=None, keepdim=False):
 
 class EuclideanNorm(Function):
     @staticmethod
-    def forward(ctx, x, axes, keepdim):
+    def forward(ctx: Function, x: TensorBase, axes, keepdim):
         ctx.axes, ctx.keepdim = axes, keepdim
-        y = Tensor(np.sqrt(np.square(x.array).sum(axis=axes, keepdims=keepdim)))
-        ctx.save_for_backward(x, y)
+        y = wrap(np.sqrt(np.square(x.array).sum(axis=axes, keepdims=keepdim)))
+        ctx._saved = (x, y)
         return y
 
     @staticmethod
-    def backward(ctx, dy):
-        x, y = ctx.saved_tensors
+    def backward(ctx: Function, dy: TensorBase):
+        x, y = unpack(ctx)
         scale = dy / y.masked_fill(y == 0, 1.0)
         return x * _spread(scale, x.shape, ctx.axes, ctx.keepdim), None, None
 
 
 class Cumsum(Function):
     @staticmethod
-    def forward(ctx, x, axis, reverse):
+    def forward(ctx: Function, x: TensorBase, axis, reverse):
         ctx.axis, ctx.reverse = axis, reverse
         a = np.flip(x.array, axis) if reverse else x.array
         y = np.cumsum(a, axis)
-        return Tensor(np.flip(y, axis) if reverse else y)
+        return wrap(np.flip(y, axis) if reverse else y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Cumsum.apply(dy, ctx.axis, not ctx.reverse), None, None
 
 
@@ -410,16 +409,16 @@ def cumsum(input, dim, *, dtype=None):
 
 class Cumprod(Function):
     @staticmethod
-    def forward(ctx, x, axis):
-        ctx.save_for_backward(x)
+    def forward(ctx: Function, x: TensorBase, axis):
+        ctx._saved = (x,)
         ctx.axis = axis
-        return Tensor(np.cumprod(x.array, axis))
+        return wrap(np.cumprod(x.array, axis))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         # dx[i] = sum over k >= i of dy[k] * (product of x[j], j <= k, j != i), in steps, so that zeros are harmless:
         # t[i] = dy[i] + x[i+1] t[i+1], dx[i] = (product of x[j], j < i) t[i]
-        (x,) = ctx.saved_tensors
+        (x,) = unpack(ctx)
         axis = ctx.axis
         n = x.shape[axis]
         if n == 0:
@@ -429,7 +428,7 @@ class Cumprod(Function):
         for i in range(n - 2, -1, -1):
             t = dy.narrow(axis, i, 1) + x.narrow(axis, i + 1, 1) * t
             later.append(t)
-        before = [Tensor(np.ones_like(t.array))]
+        before = [wrap(np.ones_like(t.array))]
         for i in range(n - 1):
             before.append(before[-1] * x.narrow(axis, i, 1))
         return cat(before, axis) * cat(later[::-1], axis), None

@@ -1,22 +1,25 @@
+# cython: annotation_typing=True
 """Shapes, views and the moving of elements. Views share memory with their argument (Function.apply_view)."""
 
 from math import prod
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor
 from fastdl.ops._dtypes import kind_order, promote_types
 from fastdl.ops._shapes import axes_of, axis_of, sizes_of
+from fastdl.tape import Function, Tensor, TensorBase, wrap
 
 
 class Reshape(Function):
-    @staticmethod
-    def forward(ctx, x, shape):
-        ctx.shape = x.array.shape
-        return Tensor(x.array.reshape(shape))
+    __slots__ = ("shape",)
 
     @staticmethod
-    def backward(ctx, dy):
+    def forward(ctx: Function, x: TensorBase, shape):
+        ctx.shape = x.array.shape
+        return wrap(x.array.reshape(shape))
+
+    @staticmethod
+    def backward(ctx: Function, dy: TensorBase):
         return reshape(dy, ctx.shape), None
 
 
@@ -90,13 +93,15 @@ def unsqueeze(input, dim):
 
 
 class Permute(Function):
-    @staticmethod
-    def forward(ctx, x, axes):
-        ctx.axes = axes
-        return Tensor(x.array.transpose(axes))
+    __slots__ = ("axes",)
 
     @staticmethod
-    def backward(ctx, dy):
+    def forward(ctx: Function, x: TensorBase, axes):
+        ctx.axes = axes
+        return wrap(x.array.transpose(axes))
+
+    @staticmethod
+    def backward(ctx: Function, dy: TensorBase):
         inverse = [0] * len(ctx.axes)
         for i, axis in enumerate(ctx.axes):
             inverse[axis] = i
@@ -157,12 +162,12 @@ def movedim(input, source, destination):
 
 class Expand(Function):
     @staticmethod
-    def forward(ctx, x, shape):
+    def forward(ctx: Function, x: TensorBase, shape):
         ctx.shape = x.array.shape
-        return Tensor(np.broadcast_to(x.array, shape))
+        return wrap(np.broadcast_to(x.array, shape))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return dy.sum_to_size(ctx.shape), None
 
 
@@ -229,7 +234,7 @@ def repeat_interleave(input, repeats, dim=None):
     axis = axis_of(dim, input.array.ndim, "repeat_interleave")
     counts = repeats.array if isinstance(repeats, Tensor) else repeats
     index = np.repeat(np.arange(input.array.shape[axis]), counts)
-    return input.index_select(axis, Tensor(index))
+    return input.index_select(axis, wrap(index))
 
 
 class Cat(Function):
@@ -237,10 +242,10 @@ class Cat(Function):
     def forward(ctx, axis, *tensors):
         arrays = [t.array for t in tensors]
         ctx.axis, ctx.sizes = axis, [a.shape[axis] for a in arrays]
-        return Tensor(np.concatenate(arrays, axis))
+        return wrap(np.concatenate(arrays, axis))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         grads, start = [None], 0
         for size, needed in zip(ctx.sizes, ctx.needs_input_grad[1:]):
             grads.append(narrow(dy, ctx.axis, start, size) if needed else None)
@@ -301,12 +306,12 @@ def vstack(tensors):
 
 class Narrow(Function):
     @staticmethod
-    def forward(ctx, x, axis, start, length):
+    def forward(ctx: Function, x: TensorBase, axis, start, length):
         ctx.shape, ctx.axis, ctx.start = x.array.shape, axis, start
-        return Tensor(x.array[(slice(None),) * axis + (slice(start, start + length),)])
+        return wrap(x.array[(slice(None),) * axis + (slice(start, start + length),)])
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Embed.apply(dy, ctx.shape, ctx.axis, ctx.start), None, None, None
 
 
@@ -314,14 +319,14 @@ class Embed(Function):
     """Zeros with x from `start` on along an axis."""
 
     @staticmethod
-    def forward(ctx, x, shape, axis, start):
+    def forward(ctx: Function, x: TensorBase, shape, axis, start):
         ctx.axis, ctx.start, ctx.length = axis, start, x.array.shape[axis]
         y = np.zeros(shape, x.array.dtype)
         y[(slice(None),) * axis + (slice(start, start + ctx.length),)] = x.array
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return narrow(dy, ctx.axis, ctx.start, ctx.length), None, None, None
 
 
@@ -381,12 +386,12 @@ def select(input, dim, index):
 
 class Flip(Function):
     @staticmethod
-    def forward(ctx, x, axes):
+    def forward(ctx: Function, x: TensorBase, axes):
         ctx.axes = axes
-        return Tensor(np.flip(x.array, axes).copy())
+        return wrap(np.flip(x.array, axes).copy())
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Flip.apply(dy, ctx.axes), None
 
 
@@ -399,12 +404,12 @@ def flip(input, *dims):
 
 class Roll(Function):
     @staticmethod
-    def forward(ctx, x, shifts, axes):
+    def forward(ctx: Function, x: TensorBase, shifts, axes):
         ctx.shifts, ctx.axes = shifts, axes
-        return Tensor(np.roll(x.array, shifts, axes))
+        return wrap(np.roll(x.array, shifts, axes))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         back = -ctx.shifts if isinstance(ctx.shifts, int) else tuple([-s for s in ctx.shifts])
         return Roll.apply(dy, back, ctx.axes), None, None
 
@@ -418,12 +423,12 @@ def roll(input, shifts, dims=None):
 
 class Triangle(Function):
     @staticmethod
-    def forward(ctx, x, diagonal, cut):
+    def forward(ctx: Function, x: TensorBase, diagonal, cut):
         ctx.diagonal, ctx.cut = diagonal, cut
-        return Tensor(cut(x.array, diagonal))
+        return wrap(cut(x.array, diagonal))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Triangle.apply(dy, ctx.diagonal, ctx.cut), None, None
 
 
@@ -445,12 +450,12 @@ def triu(input, diagonal=0):
 
 class Diagonal(Function):
     @staticmethod
-    def forward(ctx, x, offset, axis1, axis2):
+    def forward(ctx: Function, x: TensorBase, offset, axis1, axis2):
         ctx.shape, ctx.args = x.array.shape, (offset, axis1, axis2)
-        return Tensor(np.diagonal(x.array, offset, axis1, axis2))
+        return wrap(np.diagonal(x.array, offset, axis1, axis2))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return DiagonalEmbed.apply(dy, ctx.shape, *ctx.args), None, None, None
 
 
@@ -458,16 +463,16 @@ class DiagonalEmbed(Function):
     """Zeros with x on a diagonal."""
 
     @staticmethod
-    def forward(ctx, x, shape, offset, axis1, axis2):
+    def forward(ctx: Function, x: TensorBase, shape, offset, axis1, axis2):
         ctx.args = (offset, axis1, axis2)
         y = np.zeros(shape, x.array.dtype)
         line = np.diagonal(y, offset, axis1, axis2)
         line.flags.writeable = True  # NumPy hands diagonals out read-only
         line[...] = x.array
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Diagonal.apply(dy, *ctx.args), None, None, None, None
 
 
@@ -491,12 +496,12 @@ class Pad(Function):
     """Constant padding; negative amounts cut."""
 
     @staticmethod
-    def forward(ctx, x, amounts, value):
+    def forward(ctx: Function, x: TensorBase, amounts, value):
         ctx.amounts = amounts
-        return Tensor(_padded(x.array, amounts, value))
+        return wrap(_padded(x.array, amounts, value))
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Pad.apply(dy, tuple([(-before, -after) for before, after in ctx.amounts]), 0.0), None, None
 
 
@@ -528,7 +533,7 @@ def pad(input, pad, mode="constant", value=None):
         raise ValueError(f"pad: mode must be constant, reflect, replicate or circular, not {mode!r}")
     for axis, (before, after) in enumerate(amounts):
         if before or after:
-            input = input.index_select(axis, Tensor(index_of(shape[axis], before, after)))
+            input = input.index_select(axis, wrap(index_of(shape[axis], before, after)))
     return input
 
 
@@ -553,13 +558,13 @@ class Unfold(Function):
     """Windows of an axis; the place in the window becomes the last axis."""
 
     @staticmethod
-    def forward(ctx, x, axis, size, step):
+    def forward(ctx: Function, x: TensorBase, axis, size, step):
         ctx.shape, ctx.args = x.array.shape, (axis, size, step)
         windows = np.lib.stride_tricks.sliding_window_view(x.array, size, axis)
-        return Tensor(windows[(slice(None),) * axis + (slice(None, None, step),)])
+        return wrap(windows[(slice(None),) * axis + (slice(None, None, step),)])
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Fold.apply(dy, ctx.shape, *ctx.args), None, None, None
 
 
@@ -567,16 +572,16 @@ class Fold(Function):
     """The transpose of Unfold: windows added where they came from."""
 
     @staticmethod
-    def forward(ctx, x, shape, axis, size, step):
+    def forward(ctx: Function, x: TensorBase, shape, axis, size, step):
         ctx.args = (axis, size, step)
         y = np.zeros(shape, x.array.dtype)
         count = x.array.shape[axis]
         for k in range(size):
             y[(slice(None),) * axis + (slice(k, k + (count - 1) * step + 1, step),)] += x.array[..., k]
-        return Tensor(y)
+        return wrap(y)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         return Unfold.apply(dy, *ctx.args), None, None, None, None
 
 

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """Functions of one operand. One line each: the NumPy function, what backward keeps, and the derivative.
 
 `keep` is "x" (the argument), "y" (the result) or None. The derivative is a formula in dy and what was kept, written once:
@@ -9,19 +10,19 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, is_grad_enabled
 from fastdl.kernels._special import erf_array, erfc_array, erfinv_array
 from fastdl.kernels.activation import activation_backward, activation_forward
 from fastdl.ops._dtypes import as_float, as_operand
 from fastdl.ops._quiet import quietly
 from fastdl.ops.elementwise import minimum, where
+from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, unpack, wrap
 
 
 def evaluate(formula, dy, x):
     """formula(m, dy, x) on tensors where recording is on, on their arrays where it is off."""
     if is_grad_enabled():
         return formula(TENSORS, dy, x)
-    return Tensor(quietly(formula, ARRAYS, dy.array, x.array))
+    return wrap(quietly(formula, ARRAYS, dy.array, x.array))
 
 
 _FLOAT32 = np.dtype("float32")
@@ -40,14 +41,15 @@ class Unary(Function):
     calm = False
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Function, dy: TensorBase):
         if ctx.keep is None:
             return ctx.derivative(dy)
+        (kept,) = unpack(ctx)
         if ctx.kernel is not None and large(dy.array) and not is_grad_enabled():
-            return Tensor(activation_backward(dy.array, ctx.saved_tensors[0].array, ctx.kernel))
+            return wrap(activation_backward(dy.array, kept.array, ctx.kernel))
         if ctx.calm and not is_grad_enabled():
-            return Tensor(ctx.derivative(ARRAYS, dy.array, ctx.saved_tensors[0].array))
-        return evaluate(ctx.derivative, dy, ctx.saved_tensors[0])
+            return wrap(ctx.derivative(ARRAYS, dy.array, kept.array))
+        return evaluate(ctx.derivative, dy, kept)
 
 
 def unary(name, compute, derivative, keep="x", doc="", integers=False, calm=False, kernel=None):
@@ -59,16 +61,16 @@ def unary(name, compute, derivative, keep="x", doc="", integers=False, calm=Fals
     """
     keep_x, keep_y = keep == "x", keep == "y"
 
-    def forward(ctx, x):
+    def forward(ctx: Function, x: TensorBase):
         a = x.array
         if kernel is not None and large(a):
-            y = Tensor(activation_forward(a, kernel))
+            y = wrap(activation_forward(a, kernel))
         else:
-            y = Tensor(compute(a) if calm else quietly(compute, a))
+            y = wrap(compute(a) if calm else quietly(compute, a))
         if keep_x:
-            ctx.save_for_backward(x)
+            ctx._saved = (x,)
         elif keep_y:
-            ctx.save_for_backward(y)
+            ctx._saved = (y,)
         return y
 
     members = {
@@ -109,7 +111,7 @@ def rsqrt_array(x):
 
 
 def _zero(dy):
-    return Tensor(np.zeros_like(dy.array))
+    return wrap(np.zeros_like(dy.array))
 
 
 _SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
@@ -187,23 +189,23 @@ _round = unary("round", np.rint, _zero, None, "The nearest integer.", integers=T
 
 def isnan(input):
     """True where input is NaN."""
-    return Tensor(np.isnan(input.array))
+    return wrap(np.isnan(input.array))
 
 
 def isinf(input):
     """True where input is an infinity."""
-    return Tensor(np.isinf(input.array))
+    return wrap(np.isinf(input.array))
 
 
 def isfinite(input):
     """True where input is neither NaN nor an infinity."""
-    return Tensor(np.isfinite(input.array))
+    return wrap(np.isfinite(input.array))
 
 
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """Replace NaN and the infinities (None: by the largest and smallest numbers of the type)."""
     info = np.finfo(input.dtype)
     x = input.array
-    out = input.masked_fill(Tensor(np.isnan(x)), nan)
-    out = out.masked_fill(Tensor(np.isposinf(x)), float(info.max) if posinf is None else posinf)
-    return out.masked_fill(Tensor(np.isneginf(x)), float(info.min) if neginf is None else neginf)
+    out = input.masked_fill(wrap(np.isnan(x)), nan)
+    out = out.masked_fill(wrap(np.isposinf(x)), float(info.max) if posinf is None else posinf)
+    return out.masked_fill(wrap(np.isneginf(x)), float(info.min) if neginf is None else neginf)

@@ -1,0 +1,9 @@
+# Types for elementwise.py, read by Cython only.
+cimport cython
+
+from fastdl.ops._dtypes cimport operands
+from fastdl.tape cimport Function, TensorBase, is_grad_enabled, unpack, wrap
+
+cpdef object fit(Function ctx, Py_ssize_t i, TensorBase grad)
+
+cpdef object _times(TensorBase dy, TensorBase y)

@@ -1,0 +1,2 @@
+# Types for index.py, read by Cython only.
+from fastdl.tape cimport Function, TensorBase, is_grad_enabled, unpack, wrap
