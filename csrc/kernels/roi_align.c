@@ -98,19 +98,16 @@ FD_INLINE void align_bin(const float *x, long step, long W, const line *row, con
 FD_INLINE void align_boxes(const job *j, long chunk, int stream) {
     const fd_roi_align_args *g = j->g;
     const fd_roi_shape *s = &g->s;
-    const long blocks = (s->K + BOXES - 1) / BOXES, slice = chunk / blocks, first = chunk % blocks * BOXES;
-    const long width = width_of(s, slice);
-    for (long k = first; k < FD_MIN(first + BOXES, s->K); k++) {
-        long step;
-        const float *x = slice_of(j, s->image[k], slice, &step);
+    const long C = s->C;
+    for (long k = chunk * BOXES; k < FD_MIN((chunk + 1) * BOXES, s->K); k++) {
+        const float *x = g->x + s->image[k] * s->H * s->W * C;
         const line *rows = (const line *)j->lines + k * (s->PH + s->PW), *cols = rows + s->PH;
         for (long p = 0; p < s->PH; p++)
             for (long q = 0; q < s->PW; q++) {
-                float *out = g->out + ((k * s->PH + p) * s->PW + q) * s->C + slice * SLICE;
+                float *out = g->out + ((k * s->PH + p) * s->PW + q) * C;
                 long c = 0;
-                for (; c + BLOCK <= width; c += BLOCK) align_bin(x + c, step, s->W, rows + p, cols + q, out + c, NV, VL, stream);
-                for (; c < width; c += VL)
-                    align_bin(x + c, step, s->W, rows + p, cols + q, out + c, 1, FD_MIN(VL, width - c), stream);
+                for (; c + BLOCK <= C; c += BLOCK) align_bin(x + c, C, s->W, rows + p, cols + q, out + c, NV, VL, stream);
+                for (; c < C; c += VL) align_bin(x + c, C, s->W, rows + p, cols + q, out + c, 1, FD_MIN(VL, C - c), stream);
             }
     }
 }
@@ -125,13 +122,17 @@ static void align_chunk(void *ctx, long chunk) {
     }
 }
 
-FD_INLINE void spread_bin(float *dx, long step, long W, const line *row, const line *col, const float *dy, const int nv,
-                          long lanes) {
+/* rows [low, high) of dx, those of the line or a part of them */
+FD_INLINE void spread_bin(float *dx, long step, long W, const line *row, long low, long high, const line *col, const float *dy,
+                          const int nv, long lanes) {
     vf grad[NV];
-    FD_UNROLL for (int v = 0; v < nv; v++) grad[v] = get(dy + v * VL, lanes);
-    for (long i = 0; i < row->count; i++) {
-        float *p = dx + ((row->first + i) * W + col->first) * step;
-        const vf wy = vset1(row->weight[i]);
+    FD_UNROLL for (int v = 0; v < nv; v++) {
+        fd_prefetch(dy + AHEAD * step + v * VL);
+        grad[v] = get(dy + v * VL, lanes);
+    }
+    for (long h = low; h < high; h++) {
+        float *p = dx + (h * W + col->first) * step;
+        const vf wy = vset1(row->weight[h - row->first]);
         for (long k = 0; k < col->count; k++, p += step) {
             const vf w = wy * vset1(col->weight[k]);
             FD_UNROLL for (int v = 0; v < nv; v++)
@@ -140,47 +141,41 @@ FD_INLINE void spread_bin(float *dx, long step, long W, const line *row, const l
     }
 }
 
-static void spread_chunk(void *ctx, long chunk) { /* one slice of dx of one image */
-    job *j = ctx;
+static void spread_chunk(void *ctx, long chunk) {
+    const job *j = ctx;
     const fd_roi_align_args *g = j->g;
     const fd_roi_shape *s = &g->s;
-    const long image = chunk % s->N, slice = chunk / s->N, width = width_of(s, slice);
-    target t;
-    if (take_target(j, &t, g->x, image, slice)) return;
+    const long C = s->C;
+    const strip t = take_strip(j, g->x, chunk);
     for (long k = 0; k < s->K; k++) {
-        if (s->image[k] != image) continue;
+        if (s->image[k] != t.image) continue;
         const line *rows = (const line *)j->lines + k * (s->PH + s->PW), *cols = rows + s->PH;
-        for (long p = 0; p < s->PH; p++)
+        for (long p = 0; p < s->PH; p++) {
+            const long low = FD_MAX(rows[p].first, t.low), high = FD_MIN(rows[p].first + rows[p].count, t.high);
+            if (low >= high) continue;
             for (long q = 0; q < s->PW; q++) {
-                const float *dy = g->out + ((k * s->PH + p) * s->PW + q) * s->C + slice * SLICE;
-                prefetch_bytes(dy + AHEAD * s->C, width * 4);
+                const float *dy = g->out + ((k * s->PH + p) * s->PW + q) * C;
                 long c = 0;
-                for (; c + BLOCK <= width; c += BLOCK)
-                    spread_bin(t.to + c, t.step, s->W, rows + p, cols + q, dy + c, NV, VL);
-                for (; c < width; c += VL)
-                    spread_bin(t.to + c, t.step, s->W, rows + p, cols + q, dy + c, 1, FD_MIN(VL, width - c));
+                for (; c + BLOCK <= C; c += BLOCK)
+                    spread_bin(t.dx + c, C, s->W, rows + p, low, high, cols + q, dy + c, NV, VL);
+                for (; c < C; c += VL)
+                    spread_bin(t.dx + c, C, s->W, rows + p, low, high, cols + q, dy + c, 1, FD_MIN(VL, C - c));
             }
+        }
     }
-    give_target(&t);
 }
 
 int FN(fd_roi_align_f32)(const fd_roi_align_args *g) {
     const fd_roi_shape *s = &g->s;
     if (!s->C || !s->N) return FD_OK;
     if (!g->backward && !s->K) return FD_OK;
-    job j = {.s = s, .g = g, .x = g->x, .slices = (s->C + SLICE - 1) / SLICE, .stream = worth_streaming(s, g->out)};
+    job j = {.s = s, .g = g, .stream = worth_streaming(s, g->out), .strips = strips_of(s)};
     if (make_lines(&j)) return FD_NO_MEMORY;
     const double work = 16.0 * s->K * s->PH * s->PW * s->C;
-    if (g->backward) {
-        fd_run(spread_chunk, &j, j.slices * s->N, work + 4.0 * s->N * s->H * s->W * s->C);
-    } else {
-        if (pack(&j)) {
-            fd_pool_put(j.lines);
-            return FD_NO_MEMORY;
-        }
-        fd_run(align_chunk, &j, j.slices * ((s->K + BOXES - 1) / BOXES), work);
-        fd_pool_put(j.packed);
-    }
+    if (g->backward)
+        fd_run(spread_chunk, &j, j.strips * s->N, work + 4.0 * s->N * s->H * s->W * s->C);
+    else
+        fd_run(align_chunk, &j, (s->K + BOXES - 1) / BOXES, work);
     fd_pool_put(j.lines);
-    return j.failed ? FD_NO_MEMORY : FD_OK;
+    return FD_OK;
 }

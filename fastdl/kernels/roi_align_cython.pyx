@@ -1,7 +1,7 @@
 """RoI align in C (csrc/kernels/roi.c).
 
 Idea: weights of a bin's samples are summed per row and per column first, so that every cell is loaded and multiplied
-once. Beats Numba by keeping 64 channels of a bin in registers, by slices of the map that stay in L2, and by threads.
+once. Beats Numba by keeping 64 channels of a bin in registers, by strips of the gradient that stay in L2, and by threads.
 """
 
 cimport numpy as cnp

@@ -1,7 +1,7 @@
 """RoI max pooling in C (csrc/kernels/roi.c).
 
 Idea: bins are found once for all channels; maxima and their cells of 64 channels stay in registers while a bin passes
-by. Beats Numba by SIMD comparisons with an index, by 2-byte indices, and by slices of the map that stay in L2.
+by. Beats Numba by SIMD comparisons with an index, by 2-byte indices, and by strips of the gradient that stay in L2.
 """
 
 cimport numpy as cnp

@@ -33,6 +33,7 @@ CASES = [
     *_both("upside down, two samples", (1, 3, 6, 6), [[0, 4, 5, 2, 1]], 2, aligned=True, sampling_ratio=2),
     *_both("two images", (2, 70, 9, 11), boxes_in(7, (2, 70, 9, 11), 0.5, 3, 16, outside=4), 4, 0.5),
     *_both("130 channels", (2, 130, 5, 4), boxes_in(9, (2, 130, 5, 4), 0.25, 1, 12), (2, 2), 0.25, aligned=True),
+    *_both("the map in one bin", (1, 21, 13, 9), [[0, 0, 0, 9, 13], [0, 1, 2, 7, 11]], 1),
     *_both("no boxes", (2, 3, 5, 5), [], 2),
     *_both("64 channels, 16 boxes", FEW, FEW_BOXES, 7, 1 / 16, bench=True),
     *_both("VGG, 300 boxes", VGG, VGG_BOXES, 7, 1 / 16, bench=True),
