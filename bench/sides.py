@@ -21,17 +21,17 @@ class Side:
         """Normal numbers. Those of float64 are those of float32: the comparison is of the arithmetic only."""
         return np.asarray(self.rng.standard_normal(shape, dtype=np.float32) * np.float32(scale), self.dtype)
 
-    def input(self, *shape, scale=1.0):
-        """A tensor whose gradient is wanted."""
-        return self.tensor(self.array(*shape, scale=scale), grad=True)
+    def input(self, *shape, scale=1.0, image=True):
+        """A tensor whose gradient is wanted. `image`: four axes are (N, C, H, W), in the side's layout for images."""
+        return self.tensor(self.array(*shape, scale=scale), grad=True, image=image)
 
     def integers(self, high, *shape):
         return self.tensor(self.rng.integers(0, high, shape))
 
-    def operation(self, call, leaves):
+    def operation(self, call, leaves, image=True):
         """The timed passes of a differentiable call: forward alone, and forward with the gradients of all leaves."""
         result = self.run_without_tape(call)
-        dy = self.tensor(self.array(*result.shape))
+        dy = self.tensor(self.array(*result.shape), image=image)
 
         def forward():
             return [self.run_without_tape(call)]
@@ -71,9 +71,9 @@ class Torch(Side):
 
         return torchvision.ops
 
-    def tensor(self, array, grad=False):
+    def tensor(self, array, grad=False, image=True):
         t = self.lib.from_numpy(np.array(array, order="C"))
-        if t.ndim == 4 and self.option == "channels_last":
+        if image and t.ndim == 4 and self.option == "channels_last":
             t = t.contiguous(memory_format=self.lib.channels_last)
         return t.requires_grad_(grad)
 
@@ -124,8 +124,8 @@ class Fastdl(Side):
 
         return roi
 
-    def tensor(self, array, grad=False):
-        if array.ndim == 4 and array.dtype.kind == "f":  # channels-last in memory: fastdl's own layout
+    def tensor(self, array, grad=False, image=True):
+        if image and array.ndim == 4 and array.dtype.kind == "f":  # channels-last in memory: fastdl's own layout
             array = np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
         t = self.lib.from_numpy(array)
         t.requires_grad = grad

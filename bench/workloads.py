@@ -45,8 +45,8 @@ def deconv(s, N, C, H, W, O, kernel, stride, padding):
 
 
 def attention(s, B, NH, T, D, causal):
-    q, k, v = (s.input(B, NH, T, D) for _ in range(3))
-    return s.operation(lambda: s.F.scaled_dot_product_attention(q, k, v, is_causal=causal), [q, k, v])
+    q, k, v = (s.input(B, NH, T, D, image=False) for _ in range(3))
+    return s.operation(lambda: s.F.scaled_dot_product_attention(q, k, v, is_causal=causal), [q, k, v], image=False)
 
 
 def recurrent(s, layer, B, T, I, H, gates):
