@@ -12,19 +12,20 @@
 #define LOG2E 1.44269504088896341f
 #define LN2 0.69314718055994531f
 
-/* 2^x for x <= 1; exactly 0 below -127; a NaN comes through. Relative error 8e-8. */
+/* 2^x for x <= 1; exactly 0 below -127; a NaN comes through. Relative error 1.7e-7, root mean square 7e-8. */
 FD_INLINE vf weight(vf x) {
-    vf c = vmax(vset1(-127.0f), x);
-    vi n = vtoint(c);
-    vf r = c - vtofloat(n);
-    vf p = vset1(1.5353351e-4f);
-    p = vfma(p, r, vset1(1.3398875e-3f));
-    p = vfma(p, r, vset1(9.6184378e-3f));
-    p = vfma(p, r, vset1(5.5503324e-2f));
-    p = vfma(p, r, vset1(2.4022648e-1f));
-    p = vfma(p, r, vset1(6.9314718e-1f));
+    const vf c = vmax(vset1(-127.0f), x), n = vround(c), r = c - n;
+    vf p = vset1(1.32647272e-3f);
+    p = vfma(p, r, vset1(9.67151264e-3f));
+    p = vfma(p, r, vset1(5.55073374e-2f));
+    p = vfma(p, r, vset1(2.40222421e-1f));
+    p = vfma(p, r, vset1(6.93146978e-1f));
     p = vfma(p, r, vset1(1.0f));
-    return p * vpow2i(n); /* n = -127 has the exponent bits of 0 */
+#if VL == 16
+    return vldexp(p, n); /* one instruction */
+#else
+    return p * vpow2i(vtoint(n)); /* n = -127 has the exponent bits of 0 */
+#endif
 }
 
 /* lanes of the vector that starts at column c which lie before column n */
@@ -96,7 +97,7 @@ static void pack_transposed(const float *x, long stride, long rows, long n, floa
         FN(fd_pack_panel)(x, 1, stride, n, c, FD_MIN(FD_NR, rows - c), fd_panel_vectors(c, rows), panels + c * n);
 }
 
-/* The three products. Row i of a block attends to its keys j <= i + diagonal (a large number if not causal); what lies
+/* The three products, whose results are in cache where they have been written before. Row i of a block attends to its keys j <= i + diagonal (a large number if not causal); what lies
  * beyond is skipped: tile by tile, keys in whole vectors where they are columns. */
 #define NO_DIAGONAL (1L << 40)
 
@@ -110,7 +111,8 @@ static void scores(const float *a, long a_row, long D, const float *packed, long
     float *cp[FD_MR_MAX];
     for (long n = 0; n < keys; n += FD_NR) {
         const long nv = fd_panel_vectors(n, keys), most = fd_tile_rows(nv);
-        fd_tile t = {.a = ap, .as = 1, .k = D, .taps = 1, .b = packed + n * D, .ldb = nv * VL, .c = cp, .n = nv * VL};
+        fd_tile t = {
+            .a = ap, .as = 1, .k = D, .taps = 1, .b = packed + n * D, .ldb = nv * VL, .c = cp, .n = nv * VL, .near = 1};
         for (long i = 0; i < rows;) {
             const long mr = fd_next_rows(rows - i, most), limit = FD_MIN(keys, i + mr + diagonal) - n;
             const long used = FD_MIN(nv, (limit + VL - 1) / VL);
@@ -134,7 +136,15 @@ static void weighted_sums(const float *w, long ldw, long rows, long keys, long d
     float *cp[FD_MR_MAX];
     for (long n = 0; n < N; n += FD_NR) {
         const long nv = fd_panel_vectors(n, N), most = fd_tile_rows(nv);
-        fd_tile t = {.a = ap, .as = 1, .taps = 1, .b = b.p + n, .ldb = b.stride, .c = cp, .n = N - n, .accumulate = accumulate};
+        fd_tile t = {.a = ap,
+                     .as = 1,
+                     .taps = 1,
+                     .b = b.p + n,
+                     .ldb = b.stride,
+                     .c = cp,
+                     .n = N - n,
+                     .accumulate = accumulate,
+                     .near = accumulate};
         for (long i = 0; i < rows;) {
             const long mr = fd_next_rows(rows - i, most);
             t.k = FD_MAX(0, FD_MIN(keys, i + mr + diagonal));
@@ -157,7 +167,8 @@ static void weighted_sums_transposed(const float *w, long ldw, long rows, long k
     float *cp[FD_MR_MAX];
     for (long n = 0; n < N; n += FD_NR) {
         const long nv = fd_panel_vectors(n, N), most = fd_tile_rows(nv);
-        fd_tile t = {.a = ap, .as = ldw, .taps = 1, .ldb = b.stride, .c = cp, .n = N - n, .accumulate = accumulate};
+        fd_tile t = {
+            .a = ap, .as = ldw, .taps = 1, .ldb = b.stride, .c = cp, .n = N - n, .accumulate = accumulate, .near = accumulate};
         for (long j = 0; j < keys;) {
             const long mr = fd_next_rows(keys - j, most), first = FD_MIN(rows, FD_MAX(0, j - diagonal));
             t.k = rows - first;

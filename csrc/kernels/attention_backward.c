@@ -7,8 +7,8 @@
  */
 #include "kernels/attention.h"
 
-#define KEY_BLOCK 384       /* a multiple of FD_PHILOX_GROUP, of FD_NR and of FD_MR */
-#define ROW_BLOCK 48        /* a multiple of FD_MR */
+#define KEY_BLOCK 256       /* a multiple of FD_PHILOX_GROUP and of FD_NR */
+#define ROW_BLOCK 144       /* a multiple of FD_MR */
 #define CHUNK_WORK 400000.0 /* multiply-adds that a chunk of small heads should have at least */
 #define MANY_HEADS 8        /* from here on a chunk is whole heads */
 
