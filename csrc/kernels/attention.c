@@ -11,18 +11,17 @@
 #define ROW_BLOCK 96        /* rows that pass over a key block while it is in L2 */
 #define SCORE_FLOATS 6144   /* of scores in L1 at a time */
 #define CHUNK_WORK 400000.0 /* multiply-adds that a chunk of small heads should have at least */
-#define FEW_ROWS 4          /* up to here packing K costs more than it saves */
 
 typedef struct {
     const fd_attention_args *g;
     long key_block, lds; /* keys of a block, floats of a row of scores */
     long row_block, row_blocks;
-    long tile_rows;   /* whose scores are in L1 at a time */
-    long heads;       /* of a chunk; 0: heads are packed beforehand and chunks are row blocks */
-    long packed_size; /* floats that a packed head takes */
-    int pack_values;
-    float *packed; /* all heads, if packed beforehand */
-    int failed;    /* a chunk found no memory */
+    long tile_rows;         /* whose scores are in L1 at a time */
+    long heads;             /* of a chunk; 0: heads are packed beforehand and chunks are row blocks */
+    long packed_size;       /* floats that a packed head takes */
+    int pack_values, lanes; /* lanes: fits_lanes */
+    float *packed;          /* all heads, if packed beforehand */
+    int failed;             /* a chunk found no memory */
 } plan;
 
 typedef struct {
@@ -208,7 +207,7 @@ static void attend(const plan *p, const head *hd, long t0, long t1, float *buffe
             float *out = hd->out + (t0 + r0) * g->o_t;
             if (j0)
                 for (long i = 0; i < rows; i++) scale_row(out + i * g->o_t, DV, state.shrink[r0 + i]);
-            weighted_sums(s, p->lds, rows, keys, diagonal, values, DV, out, g->o_t, j0 > 0);
+            weighted_sums((weights_of){s, p->lds, 1}, rows, keys, UP_TO_DIAGONAL, diagonal, values, DV, out, g->o_t, j0 > 0);
         }
     }
     for (long i = 0; i < n_rows; i += VL) {
@@ -236,13 +235,18 @@ static size_t attend_size(const plan *p) {
 static void heads_chunk(void *ctx, long chunk) {
     plan *p = ctx;
     const fd_attention_args *g = p->g;
-    float *buffer = fd_pool_get(((size_t)p->packed_size + attend_size(p)) * sizeof(float));
+    const size_t size = p->lanes ? FN(fd_attend_lanes_size)(g, 0) : (size_t)p->packed_size + attend_size(p);
+    float *buffer = fd_pool_get(size * sizeof(float));
     if (!buffer) {
         __atomic_store_n(&p->failed, 1, __ATOMIC_RELAXED);
         return;
     }
     const long end = FD_MIN(g->B * g->H, (chunk + 1) * p->heads);
     for (long index = chunk * p->heads; index < end; index++) {
+        if (p->lanes) {
+            FN(fd_attend_lanes)(g, index, buffer);
+            continue;
+        }
         head hd = get_head(g, index);
         use_packed(p, &hd, buffer, 1);
         for (long t = 0; t < g->T; t += p->row_block)
@@ -275,7 +279,7 @@ static void rows_chunk(void *ctx, long chunk) {
 int FN(fd_attention_f32)(const fd_attention_args *g) {
     const long heads = g->B * g->H;
     if (!heads || !g->T) return FD_OK;
-    plan p = {.g = g};
+    plan p = {.g = g, .lanes = fits_lanes(g)};
     const long key_blocks = FD_MAX(1, (g->S + KEY_BLOCK - 1) / KEY_BLOCK);
     p.key_block = ((g->S + key_blocks - 1) / key_blocks + 63) / 64 * 64;
     p.lds = FD_MAX(VL, FD_MIN(p.key_block, padded(g->S)));

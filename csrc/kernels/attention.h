@@ -11,6 +11,7 @@
 
 #define LOG2E 1.44269504088896341f
 #define LN2 0.69314718055994531f
+#define FEW_ROWS 4 /* up to here packing costs more than it saves */
 
 /* 2^x for x <= 1; exactly 0 below -127; a NaN comes through. Relative error 1.7e-7, root mean square 7e-8. */
 FD_INLINE vf weight(vf x) {
@@ -129,28 +130,51 @@ static void scores(const float *a, long a_row, long D, const float *packed, long
     }
 }
 
-/* c[i] (+)= sum_j w[i][j] b[j], i < rows, j < keys */
-static void weighted_sums(const float *w, long ldw, long rows, long keys, long diagonal, rows_of b, long N, float *c,
-                          long c_row, int accumulate) {
+/* dots[i] = <a[i], b[i]>, i < rows, n floats each. The sums across lanes of VL rows are taken together. */
+static __attribute__((noinline)) void row_dots(const float *a, long a_row, const float *b, long b_row, long rows, long n,
+                                               float *dots) {
+    for (long i = 0; i < rows; i += VL) {
+        const long m = FD_MIN(VL, rows - i);
+        vf sums[VL];
+        for (long r = 0; r < VL; r++) {
+            sums[r] = vzero();
+            if (r >= m) continue;
+            const float *x = a + (i + r) * a_row, *y = b + (i + r) * b_row;
+            for (long c = 0; c < n; c += VL)
+                sums[r] = n - c >= VL ? vfma(vload(x + c), vload(y + c), sums[r])
+                                      : vfma(vload_n(x + c, n - c), vload_n(y + c, n - c), sums[r]);
+        }
+        vstore_n(dots + i, vsum_rows(sums), m);
+    }
+}
+
+/* Weights as the A operand: weight (i, k) at p[i * i_step + k * k_step]. */
+typedef struct {
+    const float *p;
+    long i_step, k_step;
+} weights_of;
+
+/* Which k take part in result i. */
+enum { UP_TO_DIAGONAL, FROM_DIAGONAL }; /* k <= i + diagonal; i <= k + diagonal */
+
+/* c[i] (+)= sum_k w(i, k) b[k], i < n_i, k < n_k. Weights up to FD_MR_MAX beyond the diagonal are read and must be 0. */
+static void weighted_sums(weights_of w, long n_i, long n_k, int clip, long diagonal, rows_of b, long N, float *c, long c_row,
+                          int accumulate) {
     const float *ap[FD_MR_MAX];
     float *cp[FD_MR_MAX];
     for (long n = 0; n < N; n += FD_NR) {
         const long nv = fd_panel_vectors(n, N), most = fd_tile_rows(nv);
-        fd_tile t = {.a = ap,
-                     .as = 1,
-                     .taps = 1,
-                     .b = b.p + n,
-                     .ldb = b.stride,
-                     .c = cp,
-                     .n = N - n,
-                     .accumulate = accumulate,
-                     .near = accumulate};
-        for (long i = 0; i < rows;) {
-            const long mr = fd_next_rows(rows - i, most);
-            t.k = FD_MAX(0, FD_MIN(keys, i + mr + diagonal));
+        fd_tile t = {.a = ap, .as = w.k_step, .taps = 1, .ldb = b.stride, .c = cp, .n = N - n, .accumulate = accumulate};
+        t.near = accumulate;
+        for (long i = 0; i < n_i;) {
+            const long mr = fd_next_rows(n_i - i, most);
+            const long first = clip == FROM_DIAGONAL ? FD_MIN(n_k, FD_MAX(0, i - diagonal)) : 0;
+            const long end = clip == UP_TO_DIAGONAL ? FD_MAX(0, FD_MIN(n_k, i + mr + diagonal)) : n_k;
+            t.k = end - first;
+            t.b = b.p + first * b.stride + n;
             if (t.k || !accumulate) {
                 for (long r = 0; r < mr; r++) {
-                    ap[r] = w + (i + r) * ldw;
+                    ap[r] = w.p + (i + r) * w.i_step + first * w.k_step;
                     cp[r] = c + (i + r) * c_row + n;
                 }
                 fd_tile_kernel(nv, mr)(&t);
@@ -160,29 +184,13 @@ static void weighted_sums(const float *w, long ldw, long rows, long keys, long d
     }
 }
 
-/* c[j] (+)= sum_i w[i][j] b[i], j < keys, i < rows */
-static void weighted_sums_transposed(const float *w, long ldw, long rows, long keys, long diagonal, rows_of b, long N, float *c,
-                                     long c_row, int accumulate) {
-    const float *ap[FD_MR_MAX];
-    float *cp[FD_MR_MAX];
-    for (long n = 0; n < N; n += FD_NR) {
-        const long nv = fd_panel_vectors(n, N), most = fd_tile_rows(nv);
-        fd_tile t = {
-            .a = ap, .as = ldw, .taps = 1, .ldb = b.stride, .c = cp, .n = N - n, .accumulate = accumulate, .near = accumulate};
-        for (long j = 0; j < keys;) {
-            const long mr = fd_next_rows(keys - j, most), first = FD_MIN(rows, FD_MAX(0, j - diagonal));
-            t.k = rows - first;
-            t.b = b.p + first * b.stride + n;
-            if (t.k || !accumulate) {
-                for (long r = 0; r < mr; r++) {
-                    ap[r] = w + first * ldw + j + r;
-                    cp[r] = c + (j + r) * c_row + n;
-                }
-                fd_tile_kernel(nv, mr)(&t);
-            }
-            j += mr;
-        }
-    }
+/* attention_lanes.c: a head, number `index`, of few rows; `buffer` has so many floats. */
+#define LANES_KEYS 256 /* more keys do not fit L1 */
+FD_INLINE int fits_lanes(const fd_attention_args *g) {
+    return g->T > FEW_ROWS && g->T <= FD_NR && g->S > 0 && g->S <= LANES_KEYS && !g->mask_kind && !g->dropout && g->scale >= 0;
 }
+size_t FN(fd_attend_lanes_size)(const fd_attention_args *g, int backward);
+void FN(fd_attend_lanes)(const fd_attention_args *g, long index, float *buffer);
+void FN(fd_attend_lanes_backward)(const fd_attention_backward_args *a, long index, float *buffer);
 
 #endif

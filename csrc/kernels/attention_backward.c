@@ -18,6 +18,7 @@ typedef struct {
     long heads; /* of a chunk */
     long sets;  /* sets of key blocks that a head is split into; set i has blocks i, i + sets, ... */
     float *dq;  /* (heads, sets, T, D) if sets > 1 */
+    int lanes;  /* fits_lanes */
     int failed;
 } plan;
 
@@ -62,13 +63,6 @@ static rows_of as_rows(const float *x, long stride, long rows, long n, float *bu
     return (rows_of){buffer, padded(n)};
 }
 
-static float dot(const float *a, const float *b, long n) {
-    vf sum = vzero();
-    for (long c = 0; c < n; c += VL)
-        sum = n - c >= VL ? vfma(vload(a + c), vload(b + c), sum) : vfma(vload_n(a + c, n - c), vload_n(b + c, n - c), sum);
-    return vhsum(sum);
-}
-
 static head get_head(const plan *p, long index, long set, const layout *o, float *buffer) {
     const fd_attention_backward_args *a = p->a;
     const fd_attention_args *f = &a->f;
@@ -93,10 +87,8 @@ static head get_head(const plan *p, long index, long set, const layout *o, float
     hd.q_rows = as_rows(hd.q, f->q_t, f->T, f->D, buffer + o->q_rows);
     hd.dout_rows = as_rows(hd.dout, a->do_t, f->T, f->DV, buffer + o->dout_rows);
     const float *lse = f->lse + index * f->T;
-    for (long t = 0; t < f->T; t++) {
-        hd.delta[t] = dot(hd.dout + t * a->do_t, hd.out + t * f->o_t, f->DV);
-        hd.lse[t] = lse[t] == -INFINITY ? INFINITY : lse[t] * LOG2E;
-    }
+    row_dots(hd.dout, a->do_t, hd.out, f->o_t, f->T, f->DV, hd.delta);
+    for (long t = 0; t < f->T; t++) hd.lse[t] = lse[t] == -INFINITY ? INFINITY : lse[t] * LOG2E;
     return hd;
 }
 
@@ -164,9 +156,11 @@ static void key_block(const plan *p, head *hd, long j0, const layout *o, float *
         }
         const rows_of q_rows = {hd->q_rows.p + t0 * hd->q_rows.stride, hd->q_rows.stride};
         const rows_of dout_rows = {hd->dout_rows.p + t0 * hd->dout_rows.stride, hd->dout_rows.stride};
-        weighted_sums_transposed(s, lds, rows, keys, diagonal, dout_rows, DV, dv, a->dv_s, t0 > first);
-        weighted_sums_transposed(dp, lds, rows, keys, diagonal, q_rows, D, dk, a->dk_s, t0 > first);
-        weighted_sums(dp, lds, rows, keys, diagonal, hd->k_rows, D, hd->dq + t0 * hd->dq_row, hd->dq_row, accumulate_dq);
+        float *dq = hd->dq + t0 * hd->dq_row;
+        const weights_of p_t = {s, 1, lds}, ds_t = {dp, 1, lds}, ds = {dp, lds, 1};
+        weighted_sums(p_t, keys, rows, FROM_DIAGONAL, diagonal, dout_rows, DV, dv, a->dv_s, t0 > first);
+        weighted_sums(ds_t, keys, rows, FROM_DIAGONAL, diagonal, q_rows, D, dk, a->dk_s, t0 > first);
+        weighted_sums(ds, rows, keys, UP_TO_DIAGONAL, diagonal, hd->k_rows, D, dq, hd->dq_row, accumulate_dq);
     }
 }
 
@@ -179,13 +173,17 @@ static void heads_chunk(void *ctx, long chunk) {
     plan *p = ctx;
     const fd_attention_args *f = &p->a->f;
     const layout o = get_layout(p);
-    float *buffer = fd_pool_get((size_t)o.total * sizeof(float));
+    float *buffer = fd_pool_get((p->lanes ? FN(fd_attend_lanes_size)(f, 1) : (size_t)o.total) * sizeof(float));
     if (!buffer) {
         __atomic_store_n(&p->failed, 1, __ATOMIC_RELAXED);
         return;
     }
     const long set = chunk % p->sets, from = chunk / p->sets * p->heads, to = FD_MIN(f->B * f->H, from + p->heads);
     for (long index = from; index < to; index++) {
+        if (p->lanes) {
+            FN(fd_attend_lanes_backward)(p->a, index, buffer);
+            continue;
+        }
         head hd = get_head(p, index, set, &o, buffer);
         /* the first block of a causal set leaves rows out, and without keys there is no block */
         const int zeroed = p->sets > 1 || f->S == 0;
@@ -218,7 +216,7 @@ int FN(fd_attention_backward_f32)(const fd_attention_backward_args *a) {
     const fd_attention_args *f = &a->f;
     const long heads = f->B * f->H;
     if (!heads) return FD_OK;
-    plan p = {.a = a, .sets = 1, .heads = 1};
+    plan p = {.a = a, .sets = 1, .heads = 1, .lanes = fits_lanes(f)};
     p.key_blocks = (f->S + KEY_BLOCK - 1) / KEY_BLOCK;
     p.key_block = (f->S + FD_MAX(1, p.key_blocks) - 1) / FD_MAX(1, p.key_blocks);
     p.key_block = (p.key_block + 63) / 64 * 64;
@@ -226,7 +224,7 @@ int FN(fd_attention_backward_f32)(const fd_attention_backward_args *a) {
     p.lds = FD_MIN(p.key_block, padded(f->S));
     p.row_block = FD_MIN(ROW_BLOCK, f->T);
     const double work = (double)f->T * (double)f->S * (double)(3 * f->D + 2 * f->DV) * (f->causal ? 0.5 : 1.0);
-    if (heads < MANY_HEADS) p.sets = FD_MAX(1, FD_MIN(p.key_blocks, (MANY_HEADS + heads - 1) / heads));
+    if (heads < MANY_HEADS && !p.lanes) p.sets = FD_MAX(1, FD_MIN(p.key_blocks, (MANY_HEADS + heads - 1) / heads));
     if (p.sets == 1) p.heads = FD_MAX(1, FD_MIN(heads, (long)(CHUNK_WORK / FD_MAX(work, 1.0))));
     if (p.sets > 1) {
         p.dq = fd_pool_get((size_t)heads * (size_t)p.sets * (size_t)f->T * (size_t)f->D * sizeof(float));
