@@ -38,7 +38,7 @@ FD_INLINE void shifted_sums_column(const float *x, long rows, long width, long l
     vstore(s2_out, (s2[0] + s2[1]) + (s2[2] + s2[3]));
 }
 
-/* Wide rows: nv vectors of columns of 8 rows at a time, so that memory is read in order; the sums live in L1. */
+/* Wide rows: nv vectors of columns of TILE rows at a time, so that memory is read in order; the sums live in L1. */
 FD_INLINE void shifted_sums_rows(const float *x, int rows, long width, const int nv, long lanes, const float *k_in, float *s1,
                                  float *s2) {
     const int full = lanes >= VL;
@@ -48,7 +48,7 @@ FD_INLINE void shifted_sums_rows(const float *x, int rows, long width, const int
         a[v] = vload(s1 + v * VL);
         b[v] = vload(s2 + v * VL);
     }
-    FD_UNROLL for (int i = 0; i < 8; i++) {
+    FD_UNROLL for (int i = 0; i < TILE; i++) {
         if (i < rows) {
             FD_UNROLL for (int v = 0; v < nv; v++) {
                 if (full) fd_prefetch(x + i * width + v * VL + AHEAD);
@@ -87,13 +87,13 @@ static void stats_part(const plan *p, const part *t) {
         }
         vstore(k + j, sum * (1.0f / (float)spread));
     }
-    for (long r = 0; r < t->rows; r += 8, x += 8 * W) {
-        const int n = (int)FD_MIN(8, t->rows - r);
+    for (long r = 0; r < t->rows; r += TILE, x += TILE * W) {
+        const int n = (int)FD_MIN(TILE, t->rows - r);
         long j = 0;
 #define SUMS(rows, nv, lanes) shifted_sums_rows(x + j, rows, W, nv, lanes, k + j, s1 + j, s2 + j)
-        if (n == 8) {
-            for (; j + GROUP * VL <= W; j += GROUP * VL) SUMS(8, GROUP, VL);
-            for (; j + VL <= W; j += VL) SUMS(8, 1, VL);
+        if (n == TILE) {
+            for (; j + GROUP * VL <= W; j += GROUP * VL) SUMS(TILE, GROUP, VL);
+            for (; j + VL <= W; j += VL) SUMS(TILE, 1, VL);
         }
         for (; j < W; j += VL) SUMS(n, 1, FD_MIN(VL, W - j));
 #undef SUMS

@@ -1,9 +1,10 @@
 /* Layer norm and RMS norm of rows, with the residual add before it fused.
  *
- * Idea: a row stays in L1 (or L2) between its passes, so memory is read once and written once: pass 1 the mean (and the
- * residual sum), pass 2 the squared deviations from the rounded mean and their sum, which gives back what float32 lost of the
- * mean, pass 3 the result. Backward takes four rows at a time, so that dweight and dbias, which are kept per chunk of rows, are
- * loaded and stored once for four rows; the chunks are added in a fixed order.
+ * Idea: a row stays in L1 (or L2) between its passes, so memory is read once and written once. Pass 1 sums d = x - k and d^2, k
+ * the mean of every 16th vector of the row: no mean of a sixteenth is further than 4 deviations from the mean, so the
+ * cancellation in E[d^2] - E[d]^2 is bounded by 16. Pass 2 writes the result. Four rows at a time share the loads of weight and
+ * bias, and hide the latency of one row's last sums behind the next one's; backward keeps dweight and dbias per chunk of
+ * rows and loads and stores them once for four rows; the chunks are added in a fixed order.
  */
 #include "fastdl.h"
 #include "kernels/rows.h"
@@ -18,112 +19,132 @@ typedef struct {
 } job;
 
 /* --- forward ------------------------------------------------------------------------------------------------------ */
-static double add_residual(const float *x, const float *r, float *s, long n) {
-    double total = 0;
-    for (long j0 = 0; j0 < n; j0 += ROW_BLOCK) {
-        vf sum = vzero();
-        const float *xb = x + j0, *rb = r + j0;
-        float *sb = s + j0;
-        FOR_ROW(FD_MIN(ROW_BLOCK, n - j0), {
-            vf v = ROW_LOAD(xb) + ROW_LOAD(rb);
-            ROW_STORE(sb, v);
-            sum += v;
-        });
-        total += vhsum(sum);
+typedef struct {
+    vf mean, scale, shift; /* y = (x - mean) scale + shift, then weight and bias */
+} norm;
+
+/* The mean of every 16th vector of x, or of x + r. */
+FD_INLINE float sample_mean(const float *x, const float *r, long n, int add) {
+    vf sum = vzero();
+    long taken = 0;
+    if (n < VL) {
+        sum = vload_n(x, n);
+        if (add) sum += vload_n(r, n);
+        taken = n;
     }
-    return total;
+    for (long j = 0; j + VL <= n; j += 16 * VL, taken += VL) sum += add ? vload(x + j) + vload(r + j) : vload(x + j);
+    return vhsum(sum) / (float)taken;
 }
 
-static double row_sum(const float *x, long n) {
-    double total = 0;
-    for (long j0 = 0; j0 < n; j0 += ROW_BLOCK) {
-        const long end = FD_MIN(j0 + ROW_BLOCK, n);
-        long j = j0;
-        vf s[4];
-    FD_UNROLL
-        for (int i = 0; i < 4; i++) s[i] = vzero();
-        for (; j + 4 * VL <= end; j += 4 * VL) {
-            FD_UNROLL
-            for (int i = 0; i < 4; i++) s[i] += vload(x + j + i * VL);
-        }
-        for (; j < end; j += VL) s[0] += vload_n(x + j, FD_MIN(VL, end - j));
-        total += vhsum((s[0] + s[1]) + (s[2] + s[3]));
-    }
-    return total;
-}
-
-/* sums of x - mean and of its square */
-static void deviations(const float *x, long n, float mean, double *first, double *second) {
-    const vf m = vset1(mean);
+/* sums of d = x - k and of d^2; with a residual of x + r - k, and x + r is stored in s */
+FD_INLINE void moments(const float *x, const float *r, float *s, long n, float shift, double *first, double *second, int add) {
+    const vf k = vset1(shift);
     double total1 = 0, total2 = 0;
     for (long j0 = 0; j0 < n; j0 += ROW_BLOCK) {
         const long end = FD_MIN(j0 + ROW_BLOCK, n);
         long j = j0;
-        vf s[4], q[4];
-        FD_UNROLL
-        for (int i = 0; i < 4; i++) s[i] = q[i] = vzero();
+        vf a[4], q[4];
+    FD_UNROLL for (int i = 0; i < 4; i++) a[i] = q[i] = vzero();
         for (; j + 4 * VL <= end; j += 4 * VL) {
-            FD_UNROLL
-            for (int i = 0; i < 4; i++) {
-                vf d = vload(x + j + i * VL) - m;
-                s[i] += d;
-                q[i] = vfma(d, d, q[i]);
+            FD_UNROLL for (int i = 0; i < 4; i++) {
+                vf v = vload(x + j + i * VL);
+                if (add) {
+                    v += vload(r + j + i * VL);
+                    vstore(s + j + i * VL, v);
+                }
+                v -= k;
+                a[i] += v;
+                q[i] = vfma(v, v, q[i]);
             }
         }
         for (; j < end; j += VL) {
             const long lanes = FD_MIN(VL, end - j);
-            vf d = vkeep(vload_n(x + j, lanes) - m, lanes, 0.0f);
-            s[0] += d;
-            q[0] = vfma(d, d, q[0]);
+            vf v = vload_n(x + j, lanes);
+            if (add) {
+                v += vload_n(r + j, lanes);
+                vstore_n(s + j, v, lanes);
+            }
+            v = vkeep(v - k, lanes, 0.0f);
+            a[0] += v;
+            q[0] = vfma(v, v, q[0]);
         }
-        total1 += vhsum((s[0] + s[1]) + (s[2] + s[3]));
+        total1 += vhsum((a[0] + a[1]) + (a[2] + a[3]));
         total2 += vhsum((q[0] + q[1]) + (q[2] + q[3]));
     }
     *first = total1;
     *second = total2;
 }
 
-static void forward_row(const fd_layer_norm_args *g, long row) {
+/* Statistics of a few rows, stored in stats; with a residual, the sums too. */
+FD_INLINE void statistics(const fd_layer_norm_args *g, long row, norm *t, const int rows, int add) {
     const long N = g->N;
-    const float *x = g->x + row * N;
-    float *y = g->y + row * N, *stats = g->stats + row;
-    double sum = 0, first, second;
-    if (g->residual) {
-        sum = add_residual(x, g->residual + row * N, g->sum + row * N, N);
-        x = g->sum + row * N;
-    } else if (!g->rms) {
-        sum = row_sum(x, N);
+    const float *x = g->x + row * N, *r = add ? g->residual + row * N : NULL;
+    float *s = add ? g->sum + row * N : NULL, *stats = g->stats + row, k[TILE];
+    double first[TILE], second[TILE];
+    FD_UNROLL for (int i = 0; i < rows; i++) k[i] = g->rms ? 0.0f : sample_mean(x + i * N, add ? r + i * N : NULL, N, add);
+    for (int i = 0; i < rows; i++)
+        moments(x + i * N, add ? r + i * N : NULL, add ? s + i * N : NULL, N, k[i], first + i, second + i, add);
+    for (int i = 0; i < rows; i++) {
+        const double d = g->rms ? 0.0 : first[i] / (double)N, exact = (double)k[i] + d;
+        double variance = second[i] / (double)N - d * d;
+        if (variance < 0) variance = 0;
+        const float mean = (float)exact;
+        const double rest = exact - (double)mean, rstd = 1.0 / sqrt(variance + g->eps);
+        stats[i] = mean;
+        stats[g->M + i] = (float)variance;
+        stats[2 * g->M + i] = (float)rest;
+        t[i] = (norm){vset1(mean), vset1((float)rstd), vset1((float)(-rest * rstd))};
     }
-    const float mean = g->rms ? 0.0f : (float)(sum / (double)N);
-    deviations(x, N, mean, &first, &second);
-    const double rest = g->rms ? 0.0 : first / (double)N;
-    double variance = second / (double)N - rest * rest;
-    if (variance < 0) variance = 0;
-    const double rstd = 1.0 / sqrt(variance + g->eps);
-    stats[0] = mean;
-    stats[g->M] = (float)variance;
-    stats[2 * g->M] = (float)rest;
-    const vf m = vset1(mean), scale = vset1((float)rstd), shift = vset1((float)(-rest * rstd));
+}
+
+FD_INLINE void normalise(const fd_layer_norm_args *g, const float *x, float *y, const norm *t, const int rows, int weight,
+                         int bias) {
+    const long N = g->N;
     const float *w = g->weight, *b = g->bias;
-    if (w && b)
-        FOR_ROW(N, ROW_STORE(y, vfma(vfma(ROW_LOAD(x) - m, scale, shift), ROW_LOAD(w), ROW_LOAD(b))));
-    else if (w)
-        FOR_ROW(N, ROW_STORE(y, vfma(ROW_LOAD(x) - m, scale, shift) * ROW_LOAD(w)));
-    else if (b)
-        FOR_ROW(N, ROW_STORE(y, vfma(ROW_LOAD(x) - m, scale, shift) + ROW_LOAD(b)));
+    FOR_ROW(N, {
+        const vf wv = weight ? ROW_LOAD(w) : vzero(), bv = bias ? ROW_LOAD(b) : vzero();
+        FD_UNROLL for (int i = 0; i < rows; i++) {
+            vf z = vfma(ROW_LOAD(x + i * N) - t[i].mean, t[i].scale, t[i].shift);
+            if (weight && bias)
+                z = vfma(z, wv, bv);
+            else if (weight)
+                z *= wv;
+            else if (bias)
+                z += bv;
+            ROW_STORE(y + i * N, z);
+        }
+    });
+}
+
+FD_INLINE void forward_rows(const fd_layer_norm_args *g, long row, const int rows) {
+    norm t[TILE];
+    if (g->residual)
+        statistics(g, row, t, rows, 1);
     else
-        FOR_ROW(N, ROW_STORE(y, vfma(ROW_LOAD(x) - m, scale, shift)));
+        statistics(g, row, t, rows, 0);
+    const float *x = (g->residual ? g->sum : g->x) + row * g->N;
+    float *y = g->y + row * g->N;
+    if (g->weight && g->bias)
+        normalise(g, x, y, t, rows, 1, 1);
+    else if (g->weight)
+        normalise(g, x, y, t, rows, 1, 0);
+    else if (g->bias)
+        normalise(g, x, y, t, rows, 0, 1);
+    else
+        normalise(g, x, y, t, rows, 0, 0);
 }
 
 static void forward_chunk(void *ctx, long chunk) {
     const job *t = ctx;
     const long end = FD_MIN((chunk + 1) * t->chunk_rows, t->f->M);
-    for (long row = chunk * t->chunk_rows; row < end; row++) forward_row(t->f, row);
+    long row = chunk * t->chunk_rows;
+    for (; row + TILE <= end; row += TILE) forward_rows(t->f, row, TILE);
+    for (; row < end; row++) forward_rows(t->f, row, 1);
 }
 
 int FN(fd_layer_norm_f32)(const fd_layer_norm_args *g) {
     if (!g->M || !g->N) return FD_OK;
-    job t = {.f = g, .chunk_rows = FD_MAX(1, 16384 / g->N)};
+    job t = {.f = g, .chunk_rows = g->N >= 16384 ? 1 : (16384 / g->N + TILE) / TILE * TILE};
     fd_run(forward_chunk, &t, (g->M + t.chunk_rows - 1) / t.chunk_rows, 8.0 * (double)g->M * (double)g->N);
     return FD_OK;
 }

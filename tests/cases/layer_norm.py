@@ -7,7 +7,8 @@ from fastdl.testing import Case
 
 def _forward(name, x, affine=True, bench=False, residual=False, axes=1, **params):
     shape = x[len(x) - axes :] if isinstance(x, tuple) else x(np.random.default_rng(0)).shape[-axes:]
-    arrays = {"x": x, "weight": shape if affine else None, "bias": shape if affine is True else None}
+    arrays = {"x": x, "weight": shape if affine in (True, "weight") else None}
+    arrays["bias"] = shape if affine in (True, "bias") else None
     if residual:
         arrays["residual"] = x
     return Case(name, "layer_norm_forward", arrays, {"axes": axes, **params}, K=16, bench=bench)
@@ -29,6 +30,13 @@ def _far_from_zero(rng):
     return 1e4 + rng.standard_normal((5, 77))
 
 
+def _outlier(rng):
+    """In a place that the first guess of the mean takes in, where it is 1e5 / 16 wrong."""
+    x = rng.standard_normal((6, 300))
+    x[:, 0] = 1e5
+    return x
+
+
 def _constant(rng):
     return np.full((3, 40), -2.5)
 
@@ -47,7 +55,9 @@ CASES = [
     _forward("all axes", (6, 7), axes=2),
     _forward("no weight", (5, 33), affine=False),
     _forward("weight alone", (5, 33), affine="weight"),
+    _forward("bias alone", (5, 33), affine="bias"),
     _forward("residual", (9, 67), residual=True),
+    _forward("an outlier in each row", _outlier),
     _forward("no rows", (0, 8)),
     _forward("long row", (2, 4099)),
     _forward("far from zero", _far_from_zero),
