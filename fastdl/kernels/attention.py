@@ -27,7 +27,7 @@ import numpy as np
 from fastdl.kernels._memory import empty, plain
 from fastdl.kernels._philox import check_dropout
 from fastdl.kernels._registry import implementation
-from fastdl.kernels._shapes import need_ndim, same_float_dtype
+from fastdl.kernels._shapes import FLOATS, need_ndim, same_float_dtype
 
 
 def attention_forward(q, k, v, mask=None, causal=False, scale=None, dropout_p=0.0, seed=0):
@@ -67,9 +67,13 @@ def _empty_heads(B, H, T, D, dtype):
 def _check(q, k, v, mask, scale, dropout_p, seed):
     """The common dtype, the mask as a view of shape (B, H, T, S), the scale."""
     for name, array, axes in (("q", q, "(B, H, T, D)"), ("k", k, "(B, H, S, D)"), ("v", v, "(B, H, S, DV)")):
-        need_ndim("attention", name, array, 4, axes)
-    dtype = same_float_dtype("attention", q=q, k=k, v=v)
-    if q.shape[:2] != k.shape[:2] or k.shape[:3] != v.shape[:3] or q.shape[3] != k.shape[3]:
+        if array.ndim != 4:
+            need_ndim("attention", name, array, 4, axes)
+    dtype = q.dtype
+    if k.dtype is not dtype or v.dtype is not dtype or dtype not in FLOATS:
+        dtype = same_float_dtype("attention", q=q, k=k, v=v)
+    (B, H, T, D), (S, DV) = q.shape, v.shape[2:]
+    if k.shape != (B, H, S, D) or v.shape != (B, H, S, DV):
         raise ValueError(
             f"attention: q {q.shape}, k {k.shape} and v {v.shape} do not fit: they must be (B, H, T, D), (B, H, S, D) "
             "and (B, H, S, DV)"
@@ -82,12 +86,12 @@ def _check(q, k, v, mask, scale, dropout_p, seed):
                     f"attention: mask has dtype {mask.dtype}; it must be bool (True: attend) or {dtype} (added)"
                 )
             same_float_dtype("attention", q=q, mask=mask)
-        shape = (*q.shape[:3], k.shape[2])
+        shape = (B, H, T, S)
         try:
             mask = np.broadcast_to(plain(mask), shape)
         except ValueError:
             raise ValueError(f"attention: mask {mask.shape} does not broadcast to (B, H, T, S) = {shape}") from None
-    return dtype, mask, 1 / math.sqrt(max(q.shape[3], 1)) if scale is None else float(scale)
+    return dtype, mask, 1 / math.sqrt(max(D, 1)) if scale is None else float(scale)
 
 
 def attention_cost(q, k, v, mask=None, causal=False, scale=None, dropout_p=0.0, seed=0):

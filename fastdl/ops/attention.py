@@ -17,13 +17,13 @@ from fastdl.random import generator
 class Attention(Function):
     """softmax(scale q k^T + mask) v with dropout of the weights; q (B, H, T, D), k (B, H, S, D), v (B, H, S, DV).
 
-    `options` are the kernel's: causal, scale, dropout_p, seed.
+    `options` are the kernel's, in its order: causal, scale, dropout_p, seed.
     """
 
     @staticmethod
     def forward(ctx, q, k, v, mask, options):
         added = None if mask is None else mask.array
-        out, lse = attention_forward(q.array, k.array, v.array, added, **options)
+        out, lse = attention_forward(q.array, k.array, v.array, added, *options)
         out = Tensor(out)  # (B, H, T, DV)
         ctx.save_for_backward(q, k, v, mask, out)
         ctx.lse, ctx.options = lse, options
@@ -33,12 +33,10 @@ class Attention(Function):
     def backward(ctx, dout):
         q, k, v, mask, out = ctx.saved_tensors
         if is_grad_enabled():
-            dq, dk, dv = _gradients(dout, q, k, v, mask, **ctx.options)
-        else:
-            arrays = dout.array, q.array, k.array, v.array, out.array, ctx.lse
-            added = None if mask is None else mask.array
-            dq, dk, dv = (Tensor(g) for g in attention_backward(*arrays, added, **ctx.options))
-        return dq, dk, dv, None, None
+            return *_gradients(dout, q, k, v, mask, *ctx.options), None, None
+        added = None if mask is None else mask.array
+        dq, dk, dv = attention_backward(dout.array, q.array, k.array, v.array, out.array, ctx.lse, added, *ctx.options)
+        return Tensor(dq), Tensor(dk), Tensor(dv), None, None
 
 
 def _weights(q, k, mask, causal, scale):
@@ -99,21 +97,28 @@ def scaled_dot_product_attention(
             raise RuntimeError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
         if not isinstance(attn_mask, Tensor):
             attn_mask = Tensor(np.asarray(attn_mask))
+    shape = query.array.shape
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.array.ndim < 2:
             raise RuntimeError(f"scaled_dot_product_attention: {name} needs at least 2 dimensions, not shape {x.shape}")
     if enable_gqa:
         key, value = _repeat_heads(key, query), _repeat_heads(value, query)
+    scale = 1 / math.sqrt(max(shape[-1], 1)) if scale is None else float(scale)
+    seed = int(generator().integers(2**64, dtype=np.uint64)) if dropout_p else 0
+    options = bool(is_causal), scale, dropout_p, seed
+    if len(shape) == 4 and key.array.shape[:2] == value.array.shape[:2] == shape[:2]:
+        return _attention(query, key, value, attn_mask, options)
     q, k, v, leading = _four_axes(query, key, value)
     mask = attn_mask if attn_mask is None or len(leading) == 2 else _mask_of_four_axes(attn_mask, leading)
-    scale = 1 / math.sqrt(max(q.array.shape[3], 1)) if scale is None else float(scale)
-    seed = int(generator().integers(2**64, dtype=np.uint64)) if dropout_p else 0
-    options = {"causal": bool(is_causal), "scale": scale, "dropout_p": dropout_p, "seed": seed}
-    if mask is not None and mask.requires_grad and is_grad_enabled():
-        out = _composed(q, k, v, mask, **options)
-    else:
-        out = Attention.apply(q, k, v, mask, options)
+    out = _attention(q, k, v, mask, options)
     return out if len(leading) == 2 else out.reshape(*leading, *out.array.shape[2:])
+
+
+def _attention(q, k, v, mask, options):
+    """Of q, k, v with four axes."""
+    if mask is not None and mask.requires_grad and is_grad_enabled():
+        return _composed(q, k, v, mask, *options)
+    return Attention.apply(q, k, v, mask, options)
 
 
 def _repeat_heads(x, query):
