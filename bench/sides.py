@@ -25,6 +25,10 @@ class Side:
         """A tensor whose gradient is wanted. `image`: four axes are (N, C, H, W), in the side's layout for images."""
         return self.tensor(self.array(*shape, scale=scale), grad=True, image=image)
 
+    def weight(self, *shape, scale=1.0):
+        """The same for a parameter, in the layout in which the library's own layers keep it."""
+        return self.input(*shape, scale=scale)
+
     def integers(self, high, *shape):
         return self.tensor(self.rng.integers(0, high, shape))
 
@@ -129,6 +133,11 @@ class Fastdl(Side):
             array = np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
         t = self.lib.from_numpy(array)
         t.requires_grad = grad
+        return t
+
+    def weight(self, *shape, scale=1.0):
+        t = self.lib.from_numpy(self.array(*shape, scale=scale))  # plain, as nn.Conv2d makes it
+        t.requires_grad = True
         return t
 
     def module(self, net):

@@ -35,12 +35,12 @@ def matmul(s, M, K, N):
 
 
 def conv(s, N, C, H, W, O, kernel, stride, padding, groups=1):
-    x, w, b = s.input(N, C, H, W), s.input(O, C // groups, kernel, kernel, scale=0.05), s.input(O)
+    x, w, b = s.input(N, C, H, W), s.weight(O, C // groups, kernel, kernel, scale=0.05), s.input(O)
     return s.operation(lambda: s.F.conv2d(x, w, b, stride, padding, 1, groups), [x, w, b])
 
 
 def deconv(s, N, C, H, W, O, kernel, stride, padding):
-    x, w, b = s.input(N, C, H, W), s.input(C, O, kernel, kernel, scale=0.05), s.input(O)
+    x, w, b = s.input(N, C, H, W), s.weight(C, O, kernel, kernel, scale=0.05), s.input(O)
     return s.operation(lambda: s.F.conv_transpose2d(x, w, b, stride, padding), [x, w, b])
 
 

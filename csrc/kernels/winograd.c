@@ -14,8 +14,20 @@
 
 #define F 36
 
-/* One dimension of the transforms, on six (or four, or three) vectors. */
-FD_INLINE void input_1d(const vf d[6], vf t[6]) { /* B^T */
+/* One dimension of the transforms, for tiles of `size` 4 or 3. A tile of 3 is F(3, 3) on the points 0, 1, -1, 2 and infinity: it has
+ * no value at the point -2, number 4, and its input is scaled such that the filters of F(4, 3) fit. */
+#define HAS(f, size) ((f) != 4 || (size) == 4)
+
+FD_INLINE void input_1d(const vf d[6], vf t[6], const int size) { /* B^T */
+    if (size == 3) {
+        vf a = d[3] - d[1], b = d[3] - d[2];
+        t[0] = vfma(vset1(4.0f), d[0] - d[2], 2.0f * a);
+        t[1] = vfma(vset1(-6.0f), d[1], 3.0f * b);
+        t[2] = vfma(vset1(2.0f), d[1] - d[2], b);
+        t[3] = 4.0f * a;
+        t[5] = vfma(vset1(-2.0f), a, d[4] - d[2]);
+        return;
+    }
     vf a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
     vf c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
     t[0] = vfma(vset1(4.0f), d[0], vfma(vset1(-5.0f), d[2], d[4]));
@@ -25,17 +37,31 @@ FD_INLINE void input_1d(const vf d[6], vf t[6]) { /* B^T */
     t[4] = c - e;
     t[5] = vfma(vset1(4.0f), d[1], vfma(vset1(-5.0f), d[3], d[5]));
 }
-FD_INLINE void output_1d(const vf m[6], vf y[4]) { /* A^T */
-    vf p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], s = m[3] - m[4];
+FD_INLINE void output_1d(const vf m[6], vf y[4], const int size) { /* A^T */
+    vf p = m[1] + m[2], q = m[1] - m[2];
+    if (size == 3) {
+        y[0] = m[0] + p + m[3];
+        y[1] = vfma(vset1(2.0f), m[3], q);
+        y[2] = vfma(vset1(4.0f), m[3], p) + m[5];
+        return;
+    }
+    vf r = m[3] + m[4], s = m[3] - m[4];
     y[0] = m[0] + p + r;
     y[1] = vfma(vset1(2.0f), s, q);
     y[2] = vfma(vset1(4.0f), r, p);
     y[3] = vfma(vset1(8.0f), s, q) + m[5];
 }
-FD_INLINE void gradient_1d(const vf y[4], vf m[6]) { /* A */
-    vf p = y[0] + y[2], q = y[1] + y[3];
-    vf r = vfma(vset1(4.0f), y[2], y[0]), s = 2.0f * vfma(vset1(4.0f), y[3], y[1]);
+FD_INLINE void gradient_1d(const vf y[4], vf m[6], const int size) { /* A */
+    vf p = y[0] + y[2], r = vfma(vset1(4.0f), y[2], y[0]);
     m[0] = y[0];
+    if (size == 3) {
+        m[1] = p + y[1];
+        m[2] = p - y[1];
+        m[3] = vfma(vset1(2.0f), y[1], r);
+        m[5] = y[2];
+        return;
+    }
+    vf q = y[1] + y[3], s = 2.0f * vfma(vset1(4.0f), y[3], y[1]);
     m[1] = p + q;
     m[2] = p - q;
     m[3] = r + s;
@@ -62,7 +88,9 @@ FD_INLINE void filter_gradient_1d(const vf u[6], vf g[3]) { /* G^T */
 
 typedef struct {
     const fd_winograd_args *g;
-    long rows, cols, tiles; /* tiles of one image: rows x cols; of all images */
+    long high[2], wide[2];  /* tiles of an image down and across: those of 4, then those of 3 */
+    long tiles;             /* of all images */
+    long begin[5];          /* first tile of each kind, see locate() */
     long block;             /* tiles that are transformed together */
     long CS, KS;            /* channel strides of V and of dU: padded, never a power of two */
     long panel_stride;      /* floats between the 36 frequencies of U */
@@ -76,59 +104,121 @@ typedef struct {
     long z_stride;     /* floats between the 36 frequencies of Z */
 } plan;
 
-/* Pointers to the 6x6 pixels under tile t; pixels outside the image read zeros. Returns whether all lie inside. */
-static int tile_pixels(const plan *p, long t, const float *pixel[36]) {
+/* Tiles are 4 x 4 results, but for the last rows and columns of a size that is not a multiple of 4, where tiles of 3 waste less:
+ * 7 = 4 + 3, 14 = 4 + 4 + 3 + 3. They are numbered by kind, (high, wide) = (3, 4), (4, 4), (4, 3), (3, 3), so that those which
+ * have a frequency are neighbours. */
+typedef struct {
+    long image, h, w; /* the first result */
+    int high, wide;
+} place;
+
+static place locate(const plan *p, long t) {
+    int kind = 0;
+    while (t >= p->begin[kind + 1]) kind++;
+    t -= p->begin[kind];
+    const int short_h = kind == 0 || kind == 3, short_w = kind >= 2;
+    const long rows = p->high[short_h], cols = p->wide[short_w];
+    const long image = t / (rows * cols), row = t / cols % rows, col = t % cols;
+    return (place){image, short_h ? p->high[0] * 4 + row * 3 : row * 4, short_w ? p->wide[0] * 4 + col * 3 : col * 4,
+                   short_h ? 3 : 4, short_w ? 3 : 4};
+}
+
+/* the tiles [*from, *to) have frequency f */
+static void tiles_of_frequency(const plan *p, long f, long *from, long *to) {
+    *from = p->begin[f / 6 == 4 ? 1 : 0];
+    *to = p->begin[f % 6 == 4 ? 2 : f / 6 == 4 ? 3 : 4];
+}
+
+/* calls fn(arguments, high, wide) with constant sizes */
+#define FD_BY_SIZE(t, fn, ...)                                \
+    do {                                                      \
+        if (t.high == 4 && t.wide == 4) fn(__VA_ARGS__, 4, 4); \
+        else if (t.high == 4) fn(__VA_ARGS__, 4, 3);          \
+        else if (t.wide == 4) fn(__VA_ARGS__, 3, 4);          \
+        else fn(__VA_ARGS__, 3, 3);                           \
+    } while (0)
+
+/* V of one tile, all channels: frequency f at out[f * f_stride] */
+FD_INLINE void transform_input_tile(const plan *p, const place *t, float *out, long f_stride, const int high, const int wide) {
     const fd_winograd_args *g = p->g;
-    long image = t / (p->rows * p->cols), row = t / p->cols % p->rows, col = t % p->cols;
-    long h0 = row * 4 - g->pad_top, w0 = col * 4 - g->pad_left;
-    const float *base = g->x + ((image * g->H + h0) * g->W + w0) * g->C;
-    if (h0 >= 0 && w0 >= 0 && h0 + 6 <= g->H && w0 + 6 <= g->W) {
-        pixel[0] = base;
-        return 1;
-    }
-    for (long i = 0; i < 6; i++)
-        for (long j = 0; j < 6; j++) {
-            int inside = h0 + i >= 0 && h0 + i < g->H && w0 + j >= 0 && w0 + j < g->W;
-            pixel[i * 6 + j] = inside ? base + (i * g->W + j) * g->C : p->zeros;
+    const long h0 = t->h - g->pad_top, w0 = t->w - g->pad_left, C = g->C, line = g->W * C;
+    const float *base = g->x + ((t->image * g->H + h0) * g->W + w0) * C, *pixel[36];
+    const int inside = h0 >= 0 && w0 >= 0 && h0 + high + 2 <= g->H && w0 + wide + 2 <= g->W;
+    if (!inside) /* pixels outside the image read zeros */
+        for (int i = 0; i < high + 2; i++)
+            for (int j = 0; j < wide + 2; j++) {
+                const int there = h0 + i >= 0 && h0 + i < g->H && w0 + j >= 0 && w0 + j < g->W;
+                pixel[i * 6 + j] = there ? base + i * line + j * C : p->zeros;
+            }
+    for (long c = 0; c < C; c += VL, out += VL) {
+        const long lanes = FD_MIN(VL, C - c);
+        vf half[6][6], d[6], v[6];
+        if (inside && lanes == VL) {
+            const float *x = base + c;
+            FD_UNROLL for (int j = 0; j < wide + 2; j++) {
+                FD_UNROLL for (int i = 0; i < high + 2; i++) d[i] = vload(x + i * line + j * C);
+                if (j >= 2) { /* the columns that the next tile adds */
+                    FD_UNROLL for (int i = 0; i < high + 2; i++) fd_prefetch(x + i * line + (j + 4) * C);
+                }
+                input_1d(d, v, high);
+                FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = v[i];
+            }
+        } else {
+            for (int j = 0; j < wide + 2; j++) {
+                FD_UNROLL for (int i = 0; i < high + 2; i++) {
+                    d[i] = vload_n(inside ? base + i * line + j * C + c : pixel[i * 6 + j] + c, lanes);
+                }
+                input_1d(d, v, high);
+                FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = v[i];
+            }
         }
-    return 0;
+        FD_UNROLL for (int i = 0; i < 6; i++) {
+            if (!HAS(i, high)) continue;
+            input_1d(half[i], v, wide);
+            FD_UNROLL for (int j = 0; j < 6; j++) {
+                if (HAS(j, wide)) vstore(out + (i * 6 + j) * f_stride, v[j]);
+            }
+        }
+    }
 }
 
 /* V[f][t - first][c] for tiles first .. first + count - 1; frequencies are f_stride floats apart */
 static void transform_input(const plan *p, long first, long count, float *V, long f_stride) {
+    for (long i = 0; i < count; i++) {
+        const place t = locate(p, first + i);
+        FD_BY_SIZE(t, transform_input_tile, p, &t, V + i * p->CS, f_stride);
+    }
+}
+
+/* y of one tile, output channels k0 .. k0 + kn - 1 */
+FD_INLINE void transform_output_tile(const plan *p, const place *t, const float *m, long f_stride, long k0, long kn,
+                                     const int high, const int wide) {
     const fd_winograd_args *g = p->g;
-    const long C = g->C;
-    for (long t = 0; t < count; t++) {
-        const float *pixel[36];
-        const int inside = tile_pixels(p, first + t, pixel);
-        const long line = g->W * C;
-        for (long c = 0; c < C; c += VL) {
-            const long lanes = FD_MIN(VL, C - c);
-            vf half[6][6], d[6], v[6];
-            if (inside && lanes == VL) {
-                const float *base = pixel[0] + c;
-    FD_UNROLL for (int j = 0; j < 6; j++) {
-                    FD_UNROLL for (int i = 0; i < 6; i++) d[i] = vload(base + i * line + j * C);
-                    if (j >= 2) { /* the columns that the next tile adds */
-                        FD_UNROLL for (int i = 0; i < 6; i++) fd_prefetch(base + i * line + (j + 4) * C);
-                    }
-                    input_1d(d, v);
-                    FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = v[i];
-                }
-            } else {
-                for (int j = 0; j < 6; j++) {
-                    FD_UNROLL for (int i = 0; i < 6; i++) {
-                        const float *q = inside ? pixel[0] + i * line + j * C : pixel[i * 6 + j];
-                        d[i] = vload_n(q + c, lanes);
-                    }
-                    input_1d(d, v);
-                    FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = v[i];
-                }
-            }
-            float *out = V + t * p->CS + c;
+    const long hn = FD_MIN(high, g->OH - t->h), wn = FD_MIN(wide, g->OW - t->w);
+    float *y = g->y + ((t->image * g->OH + t->h) * g->OW + t->w) * g->K + k0;
+    for (long k = 0; k < kn; k += VL, m += VL) {
+        const long lanes = FD_MIN(VL, kn - k);
+        vf half[4][6], in[6], out[4];
+        FD_UNROLL for (int j = 0; j < 6; j++) {
+            if (!HAS(j, wide)) continue;
             FD_UNROLL for (int i = 0; i < 6; i++) {
-                input_1d(half[i], v);
-                FD_UNROLL for (int j = 0; j < 6; j++) vstore(out + (i * 6 + j) * f_stride, v[j]);
+                if (HAS(i, high)) in[i] = vload(m + (i * 6 + j) * f_stride);
+            }
+            output_1d(in, out, high);
+            FD_UNROLL for (int i = 0; i < high; i++) half[i][j] = out[i];
+        }
+        const vf bias = p->bias ? vload(p->bias + k0 + k) : vzero();
+        FD_UNROLL for (int i = 0; i < high; i++) {
+            output_1d(half[i], out, wide);
+            FD_UNROLL for (int j = 0; j < wide; j++) {
+                vf v = out[j] + bias;
+                if (g->relu) v = vmax(vzero(), v);
+                if (i < hn && j < wn) {
+                    if (lanes == VL)
+                        vstore(y + (i * g->OW + j) * g->K + k, v);
+                    else
+                        vstore_n(y + (i * g->OW + j) * g->K + k, v, lanes);
+                }
             }
         }
     }
@@ -136,37 +226,22 @@ static void transform_input(const plan *p, long first, long count, float *V, lon
 
 /* y of tiles first .. from M[f][t][k], output channels k0 .. k0 + kn - 1; M's rows are ld floats apart */
 static void transform_output(const plan *p, long first, long count, const float *M, long f_stride, long ld, long k0, long kn) {
-    const fd_winograd_args *g = p->g;
-    for (long t = 0; t < count; t++) {
-        const long tile = first + t;
-        const long image = tile / (p->rows * p->cols), h0 = tile / p->cols % p->rows * 4, w0 = tile % p->cols * 4;
-        const long hn = FD_MIN(4, g->OH - h0), wn = FD_MIN(4, g->OW - w0);
-        float *y = g->y + ((image * g->OH + h0) * g->OW + w0) * g->K + k0;
-        for (long k = 0; k < kn; k += VL) {
-            const long lanes = FD_MIN(VL, kn - k);
-            const float *m = M + t * ld + k;
-            vf half[4][6], in[6], out[4];
-            FD_UNROLL for (int j = 0; j < 6; j++) {
-                FD_UNROLL for (int i = 0; i < 6; i++) in[i] = vload(m + (i * 6 + j) * f_stride);
-                output_1d(in, out);
-                FD_UNROLL for (int i = 0; i < 4; i++) half[i][j] = out[i];
-            }
-            const vf bias = p->bias ? vload(p->bias + k0 + k) : vzero();
-            FD_UNROLL for (int i = 0; i < 4; i++) {
-                output_1d(half[i], out);
-                FD_UNROLL for (int j = 0; j < 4; j++) {
-                    vf v = out[j] + bias;
-                    if (g->relu) v = vmax(vzero(), v);
-                    if (i < hn && j < wn) {
-                        if (lanes == VL)
-                            vstore(y + (i * g->OW + j) * g->K + k, v);
-                        else
-                            vstore_n(y + (i * g->OW + j) * g->K + k, v, lanes);
-                    }
-                }
-            }
-        }
+    for (long i = 0; i < count; i++) {
+        const place t = locate(p, first + i);
+        FD_BY_SIZE(t, transform_output_tile, p, &t, M + i * ld, f_stride, k0, kn);
     }
+}
+
+/* out[i][j] = in[j][i], i < n, j < VL; out gets VL rows, those from n on being 0 */
+static __attribute__((noinline)) void transpose(const float *in, long in_row, long n, float *out, long out_row) {
+    vf r[VL];
+    if (n == VL) {
+        FD_UNROLL for (int j = 0; j < VL; j++) r[j] = vload(in + j * in_row);
+    } else {
+        FD_UNROLL for (int j = 0; j < VL; j++) r[j] = vload_n(in + j * in_row, n);
+    }
+    vtranspose(r);
+    FD_UNROLL for (int j = 0; j < VL; j++) vstore(out + j * out_row, r[j]);
 }
 
 /* U[f][c][k] of the panel of output channels that starts at n0, frequencies f_stride floats apart. The weights are first
@@ -182,13 +257,7 @@ static void transform_filter(const plan *p, long n0, float *U, long f_stride) {
             for (long n = 0; n < nr; n += VL)
                 for (long i = 0; i < cn * 9; i += VL) {
                     const long lanes = FD_MIN(VL, cn * 9 - i);
-                    vf r[VL];
-                    FD_UNROLL for (int j = 0; j < VL; j++) {
-                        const float *row = g->w + (n0 + n + j) * g->w_k + c0 * 9 + i;
-                        r[j] = lanes == VL ? vload(row) : vload_n(row, lanes);
-                    }
-                    vtranspose(r);
-                    for (long j = 0; j < lanes; j++) vstore(taps + (i + j) * nr + n, r[j]);
+                    transpose(g->w + (n0 + n) * g->w_k + c0 * 9 + i, g->w_k, lanes, taps + i * nr + n, nr);
                 }
         } else {
             for (long c = 0; c < cn; c++)
@@ -234,9 +303,12 @@ static void multiply_panel(const plan *p, long first, long count, const float *V
     float *c[FD_MR_MAX];
     fd_tile tile = {.a = a, .as = 1, .k = g->C, .taps = 1, .ldb = nv * VL, .c = c, .n = nv * VL};
     for (long f = 0; f < F; f++) {
+        long from, to;
+        tiles_of_frequency(p, f, &from, &to);
+        to = FD_MIN(count, to - first);
         tile.b = U + f * u_stride;
-        for (long t = 0; t < count;) {
-            const long rows = fd_next_rows(count - t, most);
+        for (long t = FD_MAX(0, from - first); t < to;) {
+            const long rows = fd_next_rows(to - t, most);
             for (long i = 0; i < rows; i++) {
                 a[i] = V + f * v_stride + (t + i) * p->CS;
                 c[i] = M + f * m_stride + (t + i) * M_LD;
@@ -292,9 +364,21 @@ static void input_chunk(void *ctx, long chunk) {
     transform_input(p, t, n, p->V + t * p->CS, p->tiles * p->CS);
 }
 
+/* tiles of 4 and of 3 that cover `size` results; where only tiles of 4 do, the last reaches over the edge */
+static void count_tiles(long size, long tiles[2]) {
+    tiles[1] = -size & 3;
+    if (size < 3 * tiles[1]) tiles[1] = 0;
+    tiles[0] = (size - 3 * tiles[1] + 3) / 4;
+}
+
 static void make_plan(plan *p, const fd_winograd_args *g) {
-    *p = (plan){.g = g, .rows = (g->OH + 3) / 4, .cols = (g->OW + 3) / 4};
-    p->tiles = g->N * p->rows * p->cols;
+    *p = (plan){.g = g};
+    count_tiles(g->OH, p->high);
+    count_tiles(g->OW, p->wide);
+    p->begin[1] = g->N * p->high[1] * p->wide[0];
+    p->begin[2] = p->begin[1] + g->N * p->high[0] * p->wide[0];
+    p->begin[3] = p->begin[2] + g->N * p->high[0] * p->wide[1];
+    p->begin[4] = p->tiles = p->begin[3] + g->N * p->high[1] * p->wide[1];
     p->CS = (g->C + VL - 1) / VL * VL + VL;
     p->KS = (g->K + VL - 1) / VL * VL + VL;
     p->panel_stride = (long)fd_packed_size(g->C, g->K) + 5 * VL;
@@ -307,8 +391,9 @@ int FN(fd_winograd_forward)(const fd_winograd_args *g) {
     const long panels = (g->K + FD_NR - 1) / FD_NR;
     const size_t v_size = (size_t)(F * p.tiles * p.CS);
     const int by_panel = panels >= 4 && v_size * sizeof(float) < ((size_t)6 << 20);
-    p.block = by_panel ? 30 : 12;
+    p.block = by_panel ? 32 : 12;
     const long blocks = (p.tiles + p.block - 1) / p.block;
+    if (by_panel) p.block = (p.tiles + blocks - 1) / blocks;
     /* few blocks: share out the output channels too, though each group transforms the input again */
     p.k_groups = blocks >= 8 ? 1 : FD_MIN(panels, (8 + blocks - 1) / blocks);
     p.k_group = (panels + p.k_groups - 1) / p.k_groups * FD_NR;
@@ -339,29 +424,37 @@ int FN(fd_winograd_forward)(const fd_winograd_args *g) {
 }
 
 /* --- weight gradient ---------------------------------------------------------------------------------------------- */
-/* Tiles of dy, 4x4 with zeros outside the image, to the 36 frequencies, in panels: Z[f][panel][tile of the block][FD_NR]. */
-static void transform_gradient(const plan *p, long first, long count) {
+/* A tile of dy, with zeros outside the image, to the frequencies: those of output channel k at z[k / FD_NR * panel + k % FD_NR] */
+FD_INLINE void transform_gradient_tile(const plan *p, const place *t, float *z, long panel, const int high, const int wide) {
     const fd_winograd_args *g = p->g;
-    for (long t = 0; t < count; t++) {
-        const long tile = first + t;
-        const long image = tile / (p->rows * p->cols), h0 = tile / p->cols % p->rows * 4, w0 = tile % p->cols * 4;
-        const long hn = FD_MIN(4, g->OH - h0), wn = FD_MIN(4, g->OW - w0);
-        const float *dy = g->y + ((image * g->OH + h0) * g->OW + w0) * g->K;
-        for (long k = 0; k < g->K; k += VL) {
-            const long lanes = FD_MIN(VL, g->K - k);
-            vf half[6][4], in[4], out[6];
-            FD_UNROLL for (int j = 0; j < 4; j++) {
-                FD_UNROLL for (int i = 0; i < 4; i++)
-                    in[i] = i < hn && j < wn ? vload_n(dy + (i * g->OW + j) * g->K + k, lanes) : vzero();
-                gradient_1d(in, out);
-                FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = out[i];
-            }
-            float *z = p->Z + k / FD_NR * p->block * FD_NR + (first - p->tile0 + t) * FD_NR + k % FD_NR;
-            FD_UNROLL for (int i = 0; i < 6; i++) {
-                gradient_1d(half[i], out);
-                FD_UNROLL for (int j = 0; j < 6; j++) vstore(z + (i * 6 + j) * p->z_stride, out[j]);
+    const long hn = FD_MIN(high, g->OH - t->h), wn = FD_MIN(wide, g->OW - t->w);
+    const float *dy = g->y + ((t->image * g->OH + t->h) * g->OW + t->w) * g->K;
+    for (long k = 0; k < g->K; k += VL) {
+        const long lanes = FD_MIN(VL, g->K - k);
+        vf half[6][4], in[4], out[6];
+        FD_UNROLL for (int j = 0; j < wide; j++) {
+            FD_UNROLL for (int i = 0; i < high; i++)
+                in[i] = i < hn && j < wn ? vload_n(dy + (i * g->OW + j) * g->K + k, lanes) : vzero();
+            gradient_1d(in, out, high);
+            FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = out[i];
+        }
+        float *to = z + k / FD_NR * panel + k % FD_NR;
+        FD_UNROLL for (int i = 0; i < 6; i++) {
+            if (!HAS(i, high)) continue;
+            gradient_1d(half[i], out, wide);
+            FD_UNROLL for (int j = 0; j < 6; j++) {
+                if (HAS(j, wide)) vstore(to + (i * 6 + j) * p->z_stride, out[j]);
             }
         }
+    }
+}
+
+/* Tiles of dy in panels: Z[f][panel][tile of the block][FD_NR]. */
+static void transform_gradient(const plan *p, long first, long count) {
+    for (long i = 0; i < count; i++) {
+        const place t = locate(p, first + i);
+        float *z = p->Z + (first - p->tile0 + i) * FD_NR;
+        FD_BY_SIZE(t, transform_gradient_tile, p, &t, z, p->block * FD_NR);
     }
 }
 
@@ -375,10 +468,14 @@ static void transform_both_chunk(void *ctx, long chunk) {
 /* c_count x kn entries of dU_f (+)= V_f^T Z_f, from input channel c0 and output channel n0; dU's rows are ld floats apart */
 static void multiply_tiles(const plan *p, long f, long c0, long c_count, long n0, float *dU, long ld) {
     const long nv = fd_panel_vectors(n0, p->g->K), most = fd_tile_rows(nv);
-    const float *V = p->V + f * p->block * p->CS + c0, *Z = p->Z + f * p->z_stride + n0 * p->block;
+    long from, to; /* tiles of this block that have the frequency */
+    tiles_of_frequency(p, f, &from, &to);
+    from = FD_MAX(0, from - p->tile0);
+    to = FD_MAX(from, FD_MIN(p->count, to - p->tile0));
+    const float *V = p->V + (f * p->block + from) * p->CS + c0, *Z = p->Z + f * p->z_stride + n0 * p->block + from * FD_NR;
     const float *a[FD_MR_MAX];
     float *c[FD_MR_MAX];
-    fd_tile tile = {.a = a, .as = p->CS, .k = p->count, .taps = 1, .b = Z, .ldb = FD_NR, .c = c, .n = nv * VL,
+    fd_tile tile = {.a = a, .as = p->CS, .k = to - from, .taps = 1, .b = Z, .ldb = FD_NR, .c = c, .n = nv * VL,
                     .accumulate = p->tile0 > 0};
     for (long m = 0; m < c_count;) {
         const long rows = fd_next_rows(c_count - m, most);
