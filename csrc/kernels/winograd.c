@@ -13,6 +13,7 @@
 #include "kernels/gemm.h"
 
 #define F 36
+#define STREAM_FLOATS (1 << 20)
 
 /* One dimension of the transforms, for tiles of `size` 4 or 3. A tile of 3 is F(3, 3) on the points 0, 1, -1, 2 and infinity: it has
  * no value at the point -2, number 4, and its input is scaled such that the filters of F(4, 3) fit. */
@@ -97,6 +98,7 @@ typedef struct {
     long k_groups, k_group; /* output channels are shared out in groups of whole panels */
     float *U;               /* [36][panels][C][NR] */
     const float *bias, *zeros;
+    int stream; /* y is so large that it goes past the caches: waiting for its lines took half of the output transform */
     int failed;
     /* weight gradient */
     float *V, *Z, *dU, *dw;
@@ -138,11 +140,17 @@ static void tiles_of_frequency(const plan *p, long f, long *from, long *to) {
         else fn(__VA_ARGS__, 3, 3);                           \
     } while (0)
 
-/* V of one tile, all channels: frequency f at out[f * f_stride] */
-FD_INLINE void transform_input_tile(const plan *p, const place *t, float *out, long f_stride, const int high, const int wide) {
+/* The first of the pixels that a tile reads; it may lie outside the image. */
+FD_INLINE const float *input_of(const fd_winograd_args *g, const place *t) {
+    return g->x + ((t->image * g->H + t->h - g->pad_top) * g->W + t->w - g->pad_left) * g->C;
+}
+
+/* V of one tile, all channels: frequency f at out[f * f_stride]. `next` is where the next tile reads. */
+FD_INLINE void transform_input_tile(const plan *p, const place *t, const float *next, float *out, long f_stride,
+                                    const int high, const int wide) {
     const fd_winograd_args *g = p->g;
     const long h0 = t->h - g->pad_top, w0 = t->w - g->pad_left, C = g->C, line = g->W * C;
-    const float *base = g->x + ((t->image * g->H + h0) * g->W + w0) * C, *pixel[36];
+    const float *base = input_of(g, t), *pixel[36];
     const int inside = h0 >= 0 && w0 >= 0 && h0 + high + 2 <= g->H && w0 + wide + 2 <= g->W;
     if (!inside) /* pixels outside the image read zeros */
         for (int i = 0; i < high + 2; i++)
@@ -158,7 +166,7 @@ FD_INLINE void transform_input_tile(const plan *p, const place *t, float *out, l
             FD_UNROLL for (int j = 0; j < wide + 2; j++) {
                 FD_UNROLL for (int i = 0; i < high + 2; i++) d[i] = vload(x + i * line + j * C);
                 if (j >= 2) { /* the columns that the next tile adds */
-                    FD_UNROLL for (int i = 0; i < high + 2; i++) fd_prefetch(x + i * line + (j + 4) * C);
+                    FD_UNROLL for (int i = 0; i < high + 2; i++) fd_prefetch(next + c + i * line + j * C);
                 }
                 input_1d(d, v, high);
                 FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = v[i];
@@ -167,6 +175,7 @@ FD_INLINE void transform_input_tile(const plan *p, const place *t, float *out, l
             for (int j = 0; j < wide + 2; j++) {
                 FD_UNROLL for (int i = 0; i < high + 2; i++) {
                     d[i] = vload_n(inside ? base + i * line + j * C + c : pixel[i * 6 + j] + c, lanes);
+                    if (j >= 2) fd_prefetch(next + c + i * line + j * C);
                 }
                 input_1d(d, v, high);
                 FD_UNROLL for (int i = 0; i < 6; i++) half[i][j] = v[i];
@@ -184,9 +193,11 @@ FD_INLINE void transform_input_tile(const plan *p, const place *t, float *out, l
 
 /* V[f][t - first][c] for tiles first .. first + count - 1; frequencies are f_stride floats apart */
 static void transform_input(const plan *p, long first, long count, float *V, long f_stride) {
+    place next = locate(p, first);
     for (long i = 0; i < count; i++) {
-        const place t = locate(p, first + i);
-        FD_BY_SIZE(t, transform_input_tile, p, &t, V + i * p->CS, f_stride);
+        const place t = next;
+        if (first + i + 1 < p->tiles) next = locate(p, first + i + 1);
+        FD_BY_SIZE(t, transform_input_tile, p, &t, input_of(p->g, &next), V + i * p->CS, f_stride);
     }
 }
 
@@ -214,7 +225,9 @@ FD_INLINE void transform_output_tile(const plan *p, const place *t, const float 
                 vf v = out[j] + bias;
                 if (g->relu) v = vmax(vzero(), v);
                 if (i < hn && j < wn) {
-                    if (lanes == VL)
+                    if (p->stream)
+                        vstream(y + (i * g->OW + j) * g->K + k, v);
+                    else if (lanes == VL)
                         vstore(y + (i * g->OW + j) * g->K + k, v);
                     else
                         vstore_n(y + (i * g->OW + j) * g->K + k, v, lanes);
@@ -230,6 +243,7 @@ static void transform_output(const plan *p, long first, long count, const float 
         const place t = locate(p, first + i);
         FD_BY_SIZE(t, transform_output_tile, p, &t, M + i * ld, f_stride, k0, kn);
     }
+    if (p->stream) vfence();
 }
 
 /* out[i][j] = in[j][i], i < n, j < VL; out gets VL rows, those from n on being 0 */
@@ -391,6 +405,8 @@ int FN(fd_winograd_forward)(const fd_winograd_args *g) {
     const long panels = (g->K + FD_NR - 1) / FD_NR;
     const size_t v_size = (size_t)(F * p.tiles * p.CS);
     const int by_panel = panels >= 4 && v_size * sizeof(float) < ((size_t)6 << 20);
+    /* only whole lines: parts of lines that are written at different times would each go to memory by themselves */
+    p.stream = VL == 16 && g->K % VL == 0 && (uintptr_t)g->y % 64 == 0 && g->N * g->OH * g->OW * g->K >= STREAM_FLOATS;
     p.block = by_panel ? 32 : 12;
     const long blocks = (p.tiles + p.block - 1) / p.block;
     if (by_panel) p.block = (p.tiles + blocks - 1) / blocks;
