@@ -25,6 +25,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/optim_step.h"
 #include "args/pool2d.h"
 #include "args/recurrent.h"
+#include "args/relayout.h"
 #include "args/resize.h"
 #include "args/roi.h"
 #include "args/roofline.h"
@@ -56,6 +57,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(max_pool2d)          \
     X(max_pool2d_route)    \
     X(nms)                 \
+    X(relayout)            \
     X(resize)              \
     X(rnn)                 \
     X(rnn_backward)        \

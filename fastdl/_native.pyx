@@ -10,6 +10,13 @@ cnp.import_array()
 cdef extern from "fastdl.h" nogil:
     const char *fd_isa_names()
     int fd_select_isa(const char *name)
+    ctypedef struct fd_relayout_args:
+        long batch, rows, cols, size
+        const void *x
+        long x_batch, x_col
+        void *out
+    ctypedef struct fd_kernels:
+        int (*relayout)(const fd_relayout_args *) noexcept nogil
     const void *fd_table()
     void fd_set_threads(int n)
     int fd_get_threads()
@@ -97,6 +104,38 @@ cpdef cnp.ndarray empty(tuple shape, dtype):
     Py_INCREF(block)
     cnp.PyArray_SetBaseObject(array, block)
     return array
+
+
+def copy_transposed(cnp.ndarray x, cnp.ndarray out):
+    """Copies x to `out`, C-contiguous and of x's shape, if that turns matrices around; False, with nothing done, if not.
+
+    That is: after joining axes which x allows to join, there are at most three, and the last but one has stride 1.
+    """
+    cdef cnp.npy_intp dims[32]
+    cdef cnp.npy_intp steps[32]
+    cdef int n = 0, i
+    cdef cnp.npy_intp size = x.itemsize
+    if x.ndim > 32 or (size != 4 and size != 8) or not out.flags.c_contiguous or x.descr.hasobject or not x.flags.aligned:
+        return False
+    for i in range(x.ndim):
+        if x.shape[i] == 1:
+            continue
+        if n and steps[n - 1] == x.strides[i] * x.shape[i]:
+            dims[n - 1] *= x.shape[i]
+        else:
+            dims[n] = x.shape[i]
+            n += 1
+        steps[n - 1] = x.strides[i]
+    if not 2 <= n <= 3 or steps[n - 2] != size or steps[n - 1] % size or (n == 3 and steps[0] % size):
+        return False
+    cdef fd_relayout_args g
+    g.batch, g.rows, g.cols, g.size = dims[0] if n == 3 else 1, dims[n - 2], dims[n - 1], size
+    g.x, g.x_batch, g.x_col, g.out = cnp.PyArray_DATA(x), steps[0] // size if n == 3 else 0, steps[n - 1] // size, cnp.PyArray_DATA(out)
+    cdef int code
+    with nogil:
+        code = (<const fd_kernels *> fd_table()).relayout(&g)
+    check(code)
+    return True
 
 
 def pool_stats():

@@ -123,6 +123,60 @@ static void advance(const fd_conv2d_args *g, int gradient, fd_conv *p) {
     for (long i = 0; i < p->phases; i++) p->phase[i].y += gradient ? x : y;
 }
 
+static int same_columns(const fd_conv_axis *a, const fd_conv_axis *b) {
+    return a->size == b->size && a->taps == b->taps && a->step == b->step &&
+           !memcmp(a->at, b->at, (size_t)a->taps * sizeof *a->at);
+}
+
+/* Neighbouring phases across that read the same columns (a filter of 16 with stride 8 has two groups of four) become one phase with
+ * the lanes of all: their results lie side by side in memory, and vectors are fuller. *memory then holds the filters in that order:
+ * (k, phase of the group and lane, filter row, column of a group). Without memory, or where it does not help, p stays as it is. */
+static void merge_phases(const fd_conv2d_args *g, fd_conv *p, void **memory) {
+    const long across = FD_MIN(g->stride_w, g->W), down = p->phases / across, lanes = p->lanes, KH = p->KH;
+    fd_conv_phase *phase = p->phase;
+    long m = 1, columns = 0;
+    *memory = NULL;
+    while (m < across && same_columns(phase[0].w, phase[m].w)) m++;
+    if (m == 1 || across % m || g->groups > 1 || lanes % VL == 0 || g->x_w != lanes) return;
+    const long groups = across / m, wide = m * lanes;
+    for (long r = 0; r < across; r++) {
+        if (!same_columns(phase[r / m * m].w, phase[r].w)) return;
+        if (r % m == 0) columns += phase[r].w->taps;
+    }
+    const long weights = p->x.C * wide * KH * columns;
+    char *room = fd_pool_get((size_t)groups * sizeof(fd_conv_axis) + (size_t)columns * sizeof(long) +
+                             (size_t)(weights + wide) * sizeof(float));
+    if (!room) return;
+    *memory = room;
+    fd_conv_axis *axis = (fd_conv_axis *)room;
+    long *src = (long *)(axis + groups), column = 0;
+    float *w = (float *)(src + columns), *bias = w + weights;
+    for (long j = 0; j < groups; j++) {
+        const long taps = phase[j * m].w->taps;
+        for (long i = 0; i < m; i++)
+            for (long t = 0; t < taps; t++)
+                for (long k = 0; k < p->x.C; k++)
+                    for (long lane = 0; lane < lanes; lane++) {
+                        const float *from = p->w + k * p->w_k + lane * p->w_lane + phase[j * m + i].w->src[t];
+                        float *to = w + ((k * m + i) * lanes + lane) * KH * columns + column + t;
+                        for (long u = 0; u < KH; u++) to[u * columns] = from[u * p->KW];
+                    }
+        axis[j] = *phase[j * m].w;
+        axis[j].src = src + column;
+        for (long t = 0; t < taps; t++, column++) src[column] = column;
+    }
+    for (long i = 0; i < down; i++)
+        for (long j = 0; j < groups; j++) {
+            phase[i * groups + j] = phase[i * across + j * m];
+            phase[i * groups + j].w = axis + j;
+        }
+    for (long i = 0; p->bias && i < wide; i++) bias[i] = p->bias[i % lanes];
+    if (p->bias) p->bias = bias;
+    p->phases = down * groups;
+    p->lanes = wide;
+    p->w = w, p->w_k = wide * KH * columns, p->w_lane = KH * columns, p->KW = columns;
+}
+
 /* A 1x1 filter sees no rows: then an image is one long row where its memory allows. */
 static fd_conv2d_args flatten(const fd_conv2d_args *args) {
     fd_conv2d_args g = *args;
@@ -270,6 +324,8 @@ static int compute(const fd_conv2d_args *args, pass pass) {
     fd_conv p;
     void *memory = set_up(&g, gradient, &p);
     if (!memory) return FD_NO_MEMORY;
+    void *merged = NULL;
+    if (gradient) merge_phases(&g, &p, &merged);
     const algorithm chosen = choose(&g, &p, pass);
     int code = FD_OK;
     if (chosen == DEPTHWISE)
@@ -281,6 +337,7 @@ static int compute(const fd_conv2d_args *args, pass pass) {
             code = chosen == PLANAR ? FN(fd_conv_planar)(&p) : FN(fd_conv_direct)(&p);
             advance(&g, gradient, &p);
         }
+    fd_pool_put(merged);
     fd_pool_put(memory);
     return code;
 }

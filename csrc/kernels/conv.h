@@ -61,6 +61,19 @@ FD_INLINE double fd_conv_work(const fd_conv *p) {
     return sum * (double)p->x.N * (double)p->x.C * (double)p->lanes;
 }
 
+/* Should results go past the caches? Waiting for the lines of a large y takes longer than reading it from memory once more, but
+ * only whole lines may go: parts written at different times would each go by themselves. */
+#define FD_STREAM_FLOATS (1 << 20)
+FD_INLINE int fd_conv_streams(const fd_conv *p) {
+    double size = 0;
+    for (long i = 0; i < p->phases; i++) {
+        size += (double)fd_conv_pixels(p->phase + i) * (double)p->x.N * (double)p->lanes;
+        if ((uintptr_t)p->phase[i].y % 64) return 0;
+    }
+    return VL == 16 && p->lanes % VL == 0 && p->y_w % VL == 0 && p->y_h % VL == 0 && p->y_n % VL == 0 &&
+           size >= FD_STREAM_FLOATS;
+}
+
 /* Rows and columns to add around x so that no tap of any phase falls outside. */
 typedef struct {
     long top, left, H, W;

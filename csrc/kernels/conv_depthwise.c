@@ -16,6 +16,7 @@ typedef struct {
     long width;        /* channels rounded up to VL: row length of the packed weights */
     const float *bias; /* [width] or NULL */
     long rows, blocks; /* result rows of a chunk, chunks of an image and phase */
+    int stream;        /* y goes past the caches */
 } depthwise;
 
 /* x channels-last, or a copy that is */
@@ -72,7 +73,9 @@ FD_INLINE void results(const depthwise *d, const fd_conv_phase *f, const float *
     FD_UNROLL for (int i = 0; i < count; i++) {
         float *out = y + (j + i) * d->p->y_w + c;
         const vf v = d->p->relu ? vmax(vzero(), sum[i]) : sum[i];
-        if (n == VL)
+        if (d->stream)
+            vstream(out, v);
+        else if (n == VL)
             vstore(out, v);
         else
             vstore_n(out, v, n);
@@ -112,6 +115,7 @@ static void depthwise_chunk(void *ctx, long chunk) {
             j += whole ? PIXELS : 1;
         }
     }
+    if (d->stream) vfence();
 }
 
 /* multiply-adds of all phases */
@@ -142,6 +146,7 @@ int FN(fd_conv_depthwise)(const fd_conv *p) {
         d.bias = packed;
         memcpy(packed, p->bias, (size_t)p->lanes * sizeof(float));
     }
+    d.stream = fd_conv_streams(p);
     const double each = work(p) / (double)(p->phases * p->x.N * tallest);
     d.rows = (long)FD_MAX(1, FD_MIN((double)tallest, CHUNK_WORK / 4 / FD_MAX(1, each)));
     d.blocks = (tallest + d.rows - 1) / d.rows;

@@ -15,6 +15,8 @@
 #define CHUNK_WORK 3e6    /* multiply-adds, about 50 us */
 #define MERGE_CHANNELS 16 /* fewer than that: runs of kw * C */
 
+int FN(fd_relayout_f32)(const fd_relayout_args *g);
+
 static const float zeros[BLOCK_CHANNELS];
 
 typedef struct {
@@ -32,6 +34,7 @@ typedef struct {
     int by_position; /* pixels of equal position in all images are neighbours: small maps skip more padding */
     long k_block, k_blocks;
     long panels, panel_block, panel_blocks;
+    int stream; /* results go past the caches */
     const float *bias;
     long *chunks;       /* [phases + 1]: first chunk of each phase */
     long *pixel_blocks; /* [phases] */
@@ -127,20 +130,23 @@ static void list_pixels(const direct *d, const fd_conv_phase *f, long from, long
         q = from % (h->size * w->size);
     }
     long i = q / w->size, j = q % w->size;
-    for (long m = 0; m < count; m++) {
-        pixel *t = px + m;
-        t->x = d->x + n * d->x_n + i * h->step * d->x_h + j * w->step * d->x_w;
-        t->y = f->y + n * p->y_n + i * p->y_h + j * p->y_w;
-        t->low_h = d->inside ? 0 : (int)h->low[i];
-        t->high_h = d->inside ? (int)h->taps : (int)h->high[i];
-        t->low_w = d->inside ? 0 : (int)w->low[j];
-        t->high_w = d->inside ? (int)w->taps : (int)w->high[j];
-        t->whole = t->low_h == 0 && t->high_h == h->taps && t->low_w == 0 && t->high_w == w->taps;
-        if (d->by_position) {
-            if (++n < p->x.N) continue;
-            n = 0;
+    const long x_next = d->by_position ? d->x_n : w->step * d->x_w, y_next = d->by_position ? p->y_n : p->y_w;
+    for (long m = 0; m < count;) { /* a run of pixels whose neighbours lie equally far apart */
+        const long run = FD_MIN(count - m, d->by_position ? p->x.N - n : w->size - j);
+        const float *x = d->x + n * d->x_n + i * h->step * d->x_h + j * w->step * d->x_w;
+        float *y = f->y + n * p->y_n + i * p->y_h + j * p->y_w;
+        const int low_h = d->inside ? 0 : (int)h->low[i], high_h = d->inside ? (int)h->taps : (int)h->high[i];
+        const int whole_h = low_h == 0 && high_h == h->taps;
+        for (long r = 0; r < run; r++, x += x_next, y += y_next) {
+            const long column = d->by_position ? j : j + r;
+            const int low_w = d->inside ? 0 : (int)w->low[column], high_w = d->inside ? (int)w->taps : (int)w->high[column];
+            px[m + r] = (pixel){x, y, low_h, high_h, low_w, high_w, whole_h && low_w == 0 && high_w == w->taps};
         }
-        if (++j < w->size) continue;
+        m += run;
+        if (d->by_position) {
+            n = 0;
+            if (++j < w->size) continue;
+        }
         j = 0;
         if (++i < h->size) continue;
         i = 0;
@@ -148,23 +154,19 @@ static void list_pixels(const direct *d, const fd_conv_phase *f, long from, long
     }
 }
 
-/* Row pointers of one tile for taps [t0, t1), at channel k0. Returns how many taps are needed; *bs is set if some are not. */
-static long point(const direct *d, const fd_conv_phase *f, const pixel *px, long rows, long t0, long t1, long k0, long tap_size,
-                  const float *b, const float **a, const float **bs, int *gaps) {
+/* Row pointers of one tile for taps [t0, t1), which lie offset[0], ... from where a pixel's first reads. Returns how many taps are needed; *bs is set if some are not. */
+static long point(const direct *d, const fd_conv_phase *f, const pixel *px, long rows, long t0, long t1, const long *offset,
+                  long tap_size, const float *b, const float **a, const float **bs, int *gaps) {
     int whole = 1;
     for (long i = 0; i < rows; i++) whole &= px[i].whole;
-    const long cols = d->merged ? 1 : FD_MAX(1, f->w->taps);
-    long r = t0 / cols, c = t0 % cols;
     *gaps = 0;
     if (whole) {
-        for (long t = t0; t < t1; t++) {
-            const long offset = f->h->at[r] * d->x_h + f->w->at[c] * d->x_w + k0;
-            for (long i = 0; i < rows; i++) *a++ = px[i].x + offset;
-            if (++c == cols) c = 0, r++;
-        }
+        for (long t = 0; t < t1 - t0; t++)
+            for (long i = 0; i < rows; i++) *a++ = px[i].x + offset[t];
         return t1 - t0;
     }
-    long needed = 0;
+    const long cols = d->merged ? 1 : FD_MAX(1, f->w->taps);
+    long needed = 0, r = t0 / cols, c = t0 % cols;
     int low_h = px[0].low_h, high_h = px[0].high_h, low_w = px[0].low_w, high_w = px[0].high_w;
     for (long i = 1; i < rows; i++) {
         low_h = FD_MIN(low_h, px[i].low_h), high_h = FD_MAX(high_h, px[i].high_h);
@@ -172,10 +174,9 @@ static long point(const direct *d, const fd_conv_phase *f, const pixel *px, long
     }
     for (long t = t0; t < t1; t++, b += tap_size) {
         if (r >= low_h && r < high_h && c >= low_w && c < high_w) {
-            const long offset = f->h->at[r] * d->x_h + f->w->at[c] * d->x_w + k0;
             for (long i = 0; i < rows; i++) {
                 const pixel *q = px + i;
-                *a++ = r >= q->low_h && r < q->high_h && c >= q->low_w && c < q->high_w ? q->x + offset : zeros;
+                *a++ = r >= q->low_h && r < q->high_h && c >= q->low_w && c < q->high_w ? q->x + offset[t - t0] : zeros;
             }
             bs[needed++] = b;
         }
@@ -190,6 +191,7 @@ static void multiply_panel(const direct *d, const fd_conv_phase *f, const pixel 
     const fd_conv *p = d->p;
     const float *a[BLOCK_TAPS * FD_MR_MAX], *bs[BLOCK_TAPS];
     float *y[FD_MR_MAX];
+    long offset[BLOCK_TAPS];
     const long nv = fd_panel_vectors(n0, p->lanes), nr = nv * VL, most = fd_tile_rows(nv), C = p->x.C;
     const long taps = d->merged ? f->h->taps : fd_conv_taps(f), run = d->merged ? f->w->taps : 1;
     const float *packed = f->packed + n0 * fd_conv_taps(f) * C;
@@ -210,12 +212,17 @@ static void multiply_panel(const direct *d, const fd_conv_phase *f, const pixel 
                          .n = p->lanes - n0,
                          .bias = d->bias ? d->bias + n0 : NULL,
                          .accumulate = !begins,
+                         .stream = d->stream && begins && ends,
+                         .near = d->stream && begins && ends,
                          .relu = p->relu && ends};
+            const long cols = d->merged ? 1 : FD_MAX(1, f->w->taps);
+            for (long u = t0; u < t1; u++)
+                offset[u - t0] = f->h->at[u / cols] * d->x_h + f->w->at[u % cols] * d->x_w + k0;
             for (long m = 0; m < count;) {
                 const long left = d->by_position ? FD_MIN(count - m, p->x.N - (first + m) % p->x.N) : count - m;
                 const long rows = fd_next_rows(left, most);
                 int gaps;
-                t.taps = point(d, f, px + m, rows, t0, t1, k0, tap_size, b, a, bs, &gaps);
+                t.taps = point(d, f, px + m, rows, t0, t1, offset, tap_size, b, a, bs, &gaps);
                 t.bs = gaps ? bs : NULL;
                 for (long i = 0; i < rows; i++) y[i] = px[m + i].y + n0;
                 if (t.taps || begins || t.relu) fd_tile_kernel(nv, rows)(&t);
@@ -239,6 +246,7 @@ static void direct_chunk(void *ctx, long chunk) {
     list_pixels(d, f, first, count, px);
     for (long n = panel; n < FD_MIN(d->panels, panel + d->panel_block); n++)
         multiply_panel(d, f, px, count, first, n * FD_NR);
+    if (d->stream) vfence();
 }
 
 /* --- planning ------------------------------------------------------------------------------------------------------ */
@@ -309,6 +317,7 @@ int FN(fd_conv_direct)(const fd_conv *p) {
     const long most = fd_tile_rows(fd_panel_vectors(0, p->lanes)), tiles = (p->x.N + most - 1) / most;
     d.by_position = !d.inside && p->x.N >= 4 && p->x.N >= 4 * tiles && inside_share(p) < 0.92;
 
+    d.stream = fd_conv_streams(p);
     const long width = (p->lanes + VL - 1) / VL * VL;
     const size_t weights = fd_packed_size(p->KH * p->KW * p->x.C, p->lanes);
     const size_t longs = (size_t)(2 * p->phases + 1);
@@ -367,6 +376,11 @@ static void copy_row(void *ctx, long chunk) {
 
 float *FN(fd_bordered_copy)(const fd_map *m, fd_border b) {
     copy_job g = {m, b, fd_pool_get((size_t)(m->N * b.H * b.W * m->C) * sizeof(float))};
+    if (g.out && m->w == 1 && m->h == m->W && b.H == m->H && b.W == m->W) { /* (N, C, H, W): an image is one matrix */
+        const fd_relayout_args r = {m->N, m->H * m->W, m->C, sizeof(float), m->p, m->n, m->c, g.out};
+        FN(fd_relayout_f32)(&r);
+        return g.out;
+    }
     if (g.out) fd_run(copy_row, &g, m->N * b.H, 4.0 * (double)(m->N * b.H * b.W) * (double)m->C);
     return g.out;
 }

@@ -26,6 +26,7 @@ FD_INLINE void input_1d(const vf d[6], vf t[6], const int size) { /* B^T */
         t[1] = vfma(vset1(-6.0f), d[1], 3.0f * b);
         t[2] = vfma(vset1(2.0f), d[1] - d[2], b);
         t[3] = 4.0f * a;
+        t[4] = vzero();
         t[5] = vfma(vset1(-2.0f), a, d[4] - d[2]);
         return;
     }
@@ -59,6 +60,7 @@ FD_INLINE void gradient_1d(const vf y[4], vf m[6], const int size) { /* A */
         m[1] = p + y[1];
         m[2] = p - y[1];
         m[3] = vfma(vset1(2.0f), y[1], r);
+        m[4] = vzero();
         m[5] = y[2];
         return;
     }
@@ -132,12 +134,16 @@ static void tiles_of_frequency(const plan *p, long f, long *from, long *to) {
 }
 
 /* calls fn(arguments, high, wide) with constant sizes */
-#define FD_BY_SIZE(t, fn, ...)                                \
-    do {                                                      \
-        if (t.high == 4 && t.wide == 4) fn(__VA_ARGS__, 4, 4); \
-        else if (t.high == 4) fn(__VA_ARGS__, 4, 3);          \
-        else if (t.wide == 4) fn(__VA_ARGS__, 3, 4);          \
-        else fn(__VA_ARGS__, 3, 3);                           \
+#define FD_BY_SIZE(t, fn, ...)          \
+    do {                                \
+        if (t.high == 4 && t.wide == 4) \
+            fn(__VA_ARGS__, 4, 4);      \
+        else if (t.high == 4)           \
+            fn(__VA_ARGS__, 4, 3);      \
+        else if (t.wide == 4)           \
+            fn(__VA_ARGS__, 3, 4);      \
+        else                            \
+            fn(__VA_ARGS__, 3, 3);      \
     } while (0)
 
 /* The first of the pixels that a tile reads; it may lie outside the image. */
@@ -146,8 +152,8 @@ FD_INLINE const float *input_of(const fd_winograd_args *g, const place *t) {
 }
 
 /* V of one tile, all channels: frequency f at out[f * f_stride]. `next` is where the next tile reads. */
-FD_INLINE void transform_input_tile(const plan *p, const place *t, const float *next, float *out, long f_stride,
-                                    const int high, const int wide) {
+FD_INLINE void transform_input_tile(const plan *p, const place *t, const float *next, float *out, long f_stride, const int high,
+                                    const int wide) {
     const fd_winograd_args *g = p->g;
     const long h0 = t->h - g->pad_top, w0 = t->w - g->pad_left, C = g->C, line = g->W * C;
     const float *base = input_of(g, t), *pixel[36];
@@ -163,7 +169,7 @@ FD_INLINE void transform_input_tile(const plan *p, const place *t, const float *
         vf half[6][6], d[6], v[6];
         if (inside && lanes == VL) {
             const float *x = base + c;
-            FD_UNROLL for (int j = 0; j < wide + 2; j++) {
+    FD_UNROLL for (int j = 0; j < wide + 2; j++) {
                 FD_UNROLL for (int i = 0; i < high + 2; i++) d[i] = vload(x + i * line + j * C);
                 if (j >= 2) { /* the columns that the next tile adds */
                     FD_UNROLL for (int i = 0; i < high + 2; i++) fd_prefetch(next + c + i * line + j * C);

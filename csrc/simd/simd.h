@@ -324,6 +324,17 @@ FD_INLINE void vtranspose(vf r[VL]) {
 #endif
 }
 
+#if VL > 4
+/* lane i is lane at[i] of v */
+FD_INLINE vf vpermute(vf v, vi at) {
+#if VL == 16
+    return (vf)_mm512_permutexvar_ps((__m512i)at, (__m512)v);
+#else
+    return (vf)_mm256_permutevar8x32_ps((__m256)v, (__m256i)at);
+#endif
+}
+#endif
+
 /* lane i is the sum (the maximum) of all lanes of r[i]; r is lost */
 #define FD_HALVE(s, COMBINE) \
     FD_UNROLL for (int i = 0; i + s < VL; i += 2 * s) \

@@ -40,6 +40,13 @@
                 }                                                                                                          \
             }                                                                                                              \
         }                                                                                                                  \
+        if (t->stream) {                                                                                                   \
+            FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                                    \
+                FD_UNROLL for (int j = 0; j < NVEC; j++)                                                                   \
+                    vstream(t->c[i] + j * VL, t->relu ? vmax(vzero(), acc[i][j]) : acc[i][j]);                             \
+            }                                                                                                              \
+            return;                                                                                                        \
+        }                                                                                                                  \
         FD_UNROLL for (int i = 0; i < MROWS; i++) {                                                                        \
             FD_UNROLL for (int j = 0; j < NVEC; j++) {                                                                     \
                 float *c = t->c[i] + j * VL;                                                                               \

@@ -38,7 +38,8 @@ typedef struct {
     const float *const *addend; /* rows added at the end (a residual), or NULL */
     int accumulate;             /* start from what C holds */
     int relu;
-    int near; /* C is in L1 or L2: no prefetch */
+    int near;   /* C is in L1 or L2: no prefetch */
+    int stream; /* store past the caches: rows of C begin on vector boundaries and are whole vectors, no accumulate, no addend */
 } fd_tile;
 
 /* fd_tile_kernel(nv, mr)(&tile) computes mr rows, 1 <= mr <= fd_tile_rows(nv), of a panel nv vectors wide. */

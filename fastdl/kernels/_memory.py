@@ -3,9 +3,9 @@
 import numpy as np
 
 try:
-    from fastdl._native import empty
+    from fastdl._native import copy_transposed, empty
 except ImportError:  # no compiled kernels in this install
-    empty = np.empty
+    copy_transposed, empty = None, np.empty
 
 __all__ = ["channels_inner", "channels_last", "contiguous", "dense", "empty", "empty_channels_last", "plain", "restore"]
 
@@ -27,9 +27,7 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     nhwc = x.transpose(0, 2, 3, 1)
     if nhwc.flags.c_contiguous and nhwc.flags.aligned and x.dtype.isnative:
         return x
-    out = empty(nhwc.shape, x.dtype.newbyteorder("="))
-    out[...] = nhwc
-    return out.transpose(0, 3, 1, 2)
+    return _copy(nhwc).transpose(0, 3, 1, 2)
 
 
 def channels_inner(x: np.ndarray) -> np.ndarray:
@@ -43,8 +41,14 @@ def contiguous(x: np.ndarray) -> np.ndarray:
     """x itself if it is C-contiguous, aligned and in native byte order, else a copy that is."""
     if x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative:
         return x
+    return _copy(x)
+
+
+def _copy(x):
+    """A C-contiguous, aligned copy of x in native byte order."""
     out = empty(x.shape, x.dtype.newbyteorder("="))
-    out[...] = x
+    if copy_transposed is None or not x.dtype.isnative or not copy_transposed(x, out):
+        out[...] = x
     return out
 
 

@@ -11,6 +11,7 @@ cimport numpy as cnp
 from fastdl._native cimport check, dim, f32, stride as step_of, table
 
 from fastdl.kernels import _conv_algorithm
+from fastdl.kernels._memory import contiguous
 
 cnp.import_array()
 
@@ -47,7 +48,7 @@ cdef extern from "fastdl.h" nogil:
 cdef int run(Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, bias, stride, padding, dilation, int groups,
              act, cnp.ndarray db=None) except -1:
     cdef fd_conv2d_args g
-    cdef cnp.ndarray filters = w if cnp.PyArray_IS_C_CONTIGUOUS(w) else np.ascontiguousarray(w)
+    cdef cnp.ndarray filters = w if cnp.PyArray_IS_C_CONTIGUOUS(w) else contiguous(w)
     cdef cnp.ndarray bias_row
     g.N, g.C, g.H, g.W = dim(x, 0), dim(x, 1), dim(x, 2), dim(x, 3)
     g.O, g.OH, g.OW = dim(y, 1), dim(y, 2), dim(y, 3)

@@ -44,6 +44,8 @@ CASES = [
     *_three("to three channels", (2, 17, 6, 9), (17, 3, 4, 4), stride=2, padding=1),
     *_three("from one channel", (2, 1, 5, 5), (1, 9, 3, 3), stride=2),
     *_three("filter of 8, stride 4", (1, 3, 3, 4), (3, 3, 8, 8), stride=4, padding=2, bias=False),
+    *_three("phases side by side", (2, 7, 5, 6), (7, 5, 2, 2), stride=2, act="relu"),
+    *_three("phases side by side, in pairs", (1, 4, 3, 7), (4, 17, 4, 8), stride=(2, 4), padding=(1, 2)),
     *_three("a batch of small maps", (6, 16, 3, 3), (16, 16, 4, 4), stride=2, padding=1),
     *_three("empty batch", (0, 3, 4, 4), (3, 2, 3, 3)),
     *_three("no input channels", (1, 0, 3, 3), (0, 2, 3, 3)),

@@ -1,0 +1,58 @@
+"""Copies into another memory order: the blocked C copy against NumPy's, for every type and for what it must leave to NumPy."""
+
+import numpy as np
+import pytest
+
+from fastdl import threads
+from fastdl.kernels import _memory
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "c8", "i2", ">f4", "?"])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 5, 7), (1, 17, 4, 9), (3, 33, 16, 16), (2, 1, 5, 5), (4, 5, 1, 1), (0, 3, 2, 2), (1, 70, 1, 300)]
+)
+def test_channels_last(shape, dtype):
+    x = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    got = _memory.channels_last(x)
+    assert np.array_equal(got, x) and got.dtype == x.dtype.newbyteorder("=")
+    assert got.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "turn", [(1, 0), (0, 2, 1), (2, 0, 1), (1, 2, 0), (0, 3, 1, 2), (3, 2, 1, 0), (1, 0, 2)], ids=str
+)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_any_order(turn, dtype):
+    shape = (19, 34, 5, 6)[: len(turn)]
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype).transpose(turn)
+    for view in (x, x[::2], x[:, ::-1], x[..., 1:], x[1:, :3], np.broadcast_to(x[:1], x.shape)):
+        got = _memory.contiguous(view)
+        assert np.array_equal(got, view) and got.flags.c_contiguous
+
+
+def test_unaligned_and_special_numbers():
+    raw = np.zeros(4 * 3 * 40 + 1, np.uint8)[1:].view("f4").reshape(3, 40).T
+    raw[:] = np.nan
+    raw[2, 1], raw[3, 2] = 1e-40, -0.0  # a denormal passes unchanged
+    got = _memory.contiguous(raw)
+    assert np.array_equal(got.view("i4"), np.array(raw).view("i4"))
+
+
+@pytest.mark.skipif(_memory.copy_transposed is None, reason="no compiled kernels in this install")
+def test_what_the_blocked_copy_takes():
+    x = np.zeros((2, 3, 4, 5), "f4")
+    assert _memory.copy_transposed(x.transpose(0, 2, 3, 1), np.empty((2, 4, 5, 3), "f4"))
+    assert not _memory.copy_transposed(x, np.empty_like(x))  # runs along the last axis already
+    assert not _memory.copy_transposed(x.transpose(3, 1, 2, 0), np.empty((5, 3, 4, 2), "f4"))  # four axes
+    assert not _memory.copy_transposed(x.astype("i2").transpose(0, 2, 3, 1), np.empty((2, 4, 5, 3), "i2"))
+
+
+def test_large_and_threads():
+    x = np.random.default_rng(0).standard_normal((2, 130, 65, 33), dtype=np.float32)
+    before = threads.get_num_threads()
+    try:
+        for n in (1, 2):
+            threads.set_num_threads(n)
+            assert np.array_equal(_memory.channels_last(x), x)
+    finally:
+        threads.set_num_threads(before)
