@@ -4,6 +4,7 @@
  * tiles, their weights 2^(s - m) in place, and the weights' product with V by register tiles again, accumulated in `out`.
  * m (the largest score so far) and l (the sum of weights) are kept per row; when m grows, out and l shrink by 2^(old - new).
  * Under a causal mask tiles stop at the diagonal: scores to a vector, products with V to a key.
+ * Heads of few rows go another way: attention_lanes.c.
  */
 #include "kernels/attention.h"
 

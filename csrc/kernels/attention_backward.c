@@ -4,6 +4,7 @@
  * dp = dout V^T by register tiles, p = 2^(s - lse) and ds = p (dp - delta) in place, and three products while both blocks are in L2:
  * dv += p^T dout, dk += ds^T q, dq += ds k. Key blocks run in order, so sums are taken in a fixed order.
  * With few heads, chunks are sets of key blocks, each with a dq of its own, added up at the end in order.
+ * Heads of few rows go another way: attention_lanes.c.
  */
 #include "kernels/attention.h"
 
