@@ -14,7 +14,10 @@
 /* out[i][j] = x[j][i], VL x VL, in registers. Not inlined: beside other loops GCC keeps the rows' addresses in spilled registers. */
 static __attribute__((noinline)) void transpose_block(const float *x, long ldx, float *out, long ldo) {
     vf r[VL];
-    FD_UNROLL for (int j = 0; j < VL; j++, x += ldx) r[j] = vload(x);
+    FD_UNROLL for (int j = 0; j < VL; j++, x += ldx) {
+        fd_prefetch(x + 4 * VL); /* VL rows at once are more streams than the machine follows by itself */
+        r[j] = vload(x);
+    }
     vtranspose(r);
     FD_UNROLL for (int i = 0; i < VL; i++, out += ldo) vstore(out, r[i]);
 }

@@ -127,6 +127,25 @@ static void run_loop(loop *l, long tile_rows) {
 
 /* --- forward ------------------------------------------------------------------------------------------------------- */
 
+/* out[i] = column i of VL rows of w, in registers. Not inlined: beside other loops GCC spills the rows' addresses. */
+static __attribute__((noinline)) void transpose_units(const float *w, long ldw, float *out, long ldo) {
+    vf v[VL];
+    FD_UNROLL for (long i = 0; i < VL; i++, w += ldw) {
+        fd_prefetch(w + 4 * VL); /* VL rows at once are more streams than the machine follows by itself */
+        v[i] = vload(w);
+    }
+    vtranspose(v);
+    FD_UNROLL for (long i = 0; i < VL; i++, out += ldo) vstore(out, v[i]);
+}
+
+/* The same of the last rows, zero beyond them, and of the last n columns. */
+static __attribute__((noinline)) void transpose_last_units(const float *w, long ldw, long rows, long n, float *out, long ldo) {
+    vf v[VL];
+    for (long i = 0; i < VL; i++, w += ldw) v[i] = i < rows ? vload_n(w, n) : vzero();
+    vtranspose(v);
+    for (long i = 0; i < n; i++, out += ldo) vstore(out, v[i]);
+}
+
 /* Packs W_hh^T for the units of one block: column vector q of it is gate q / vectors. */
 static void pack_forward(void *ctx, long block) {
     const loop *l = ctx;
@@ -137,13 +156,10 @@ static void pack_forward(void *ctx, long block) {
         const float *w = l->g->w_hh + (q / vectors * H + unit) * H;
         float *out = l->packed + block * l->block_size + first * VL * H + (q - first) * VL;
         for (long k = 0; k < H; k += VL, out += VL * nr) {
-            vf v[VL];
-            const long n = FD_MIN(VL, H - k);
-    FD_UNROLL for (long i = 0; i < VL; i++) v[i] = unit + i < H ? vload_n(w + i * H + k, n) : vzero();
-            vtranspose(v);
-            FD_UNROLL for (long i = 0; i < VL; i++) {
-                if (i < n) vstore(out + i * nr, v[i]);
-            }
+            if (unit + VL <= H && k + VL <= H)
+                transpose_units(w + k, H, out, nr);
+            else
+                transpose_last_units(w + k, H, H - unit, FD_MIN(VL, H - k), out, nr);
         }
     }
 }
@@ -189,10 +205,20 @@ static void dot_products(const loop *l, const float *h, long rows, long block, f
     }
 }
 
+/* Starts to fetch what the cell needs after the product: lines a row apart, which no prefetcher follows. */
+FD_INLINE void fetch_gates(const fd_recurrent_args *g, long gates, long t, long row, long rows, long unit) {
+    for (long b = t * g->B + row; rows > 0; b++, rows--) {
+        for (long i = 0; i < gates; i++) fd_prefetch(g->gates + (b * gates + i) * g->H + unit);
+        fd_prefetch_write(g->cells + b * g->H + unit);
+        fd_prefetch_write(g->y + b * g->H + unit);
+    }
+}
+
 static void forward_block(const loop *l, long stage, long block, long row, long rows) {
     _Alignas(64) float sums[ROWS * FD_MAX(FD_NR, 4 * VL)];
     const fd_step s = step_at(l, stage);
     const long H = l->g->H, vectors = l->cell->gates * l->cell->vectors, width = vectors * VL;
+    if (l->cell->gates > 1) fetch_gates(l->g, l->cell->gates, s.t, row, rows, block * l->units);
     if (l->packed)
         product(s.h_prev + row * H, H, rows, H, l->packed + block * l->block_size, 0, vectors, sums, width, width, 0);
     else

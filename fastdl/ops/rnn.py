@@ -237,7 +237,9 @@ def _stacked(function, options, x, states, params, has_biases, layers, dropout, 
         x = cat(outputs, 2) if bidirectional else outputs[0]  # (T, B, directions * H)
         if layer + 1 < layers:
             x = drop(x, dropout, train)
-    return x.transpose(0, 1) if batch_first else x, *(stack(s) for s in zip(*last, strict=True))
+    # one layer and direction: its state as it is, with the axis of layers
+    states = [s.unsqueeze(0) for s in last[0]] if len(last) == 1 else [stack(s) for s in zip(*last, strict=True)]
+    return x.transpose(0, 1) if batch_first else x, *states
 
 
 # ------------------------------------------------------------------------------------------------------ single steps
