@@ -16,7 +16,7 @@ static void fma_chunk(void *ctx, long chunk) {
         FD_UNROLL for (int j = 0; j < ACCUMULATORS; j++) acc[j] = vhold(vfma(acc[j], a, b));
     }
     vf sum = acc[0];
-    for (int j = 1; j < ACCUMULATORS; j++) sum += acc[j];
+    FD_UNROLL for (int j = 1; j < ACCUMULATORS; j++) sum += acc[j];
     g->c[chunk] = vhsum(sum);
 }
 
@@ -28,7 +28,7 @@ static void read_chunk(void *ctx, long chunk) {
     for (long i = 0; i + 8 * VL <= g->n; i += 8 * VL) {
         FD_UNROLL for (int j = 0; j < 8; j++) acc[j] += vload(a + i + j * VL);
     }
-    for (int j = 1; j < 8; j++) acc[0] += acc[j];
+    FD_UNROLL for (int j = 1; j < 8; j++) acc[0] += acc[j];
     g->c[chunk] = vhsum(acc[0]);
 }
 
