@@ -73,6 +73,12 @@ def _adaptive(shape, size):
 CASES = [
     *_all("one pixel", (1, 1, 1, 1), _sliding((1, 1, 1, 1), 1)),
     *_all("2x2", (2, 3, 6, 8), _sliding((2, 3, 6, 8), 2)),
+    *_all("2x2, a line and a column left over", (2, 6, 7, 9), _sliding((2, 6, 7, 9), 2)),
+    *_all("2x2, 70 channels", (1, 70, 4, 5), _sliding((1, 70, 4, 5), 2)),
+    *_all("2x2, one line of windows", (3, 16, 2, 3), _sliding((3, 16, 2, 3), 2)),
+    *_all("2x2, an image below one window", (2, 5, 3, 1), _sliding((2, 5, 3, 1), (2, 1))),
+    *_all("2x3/2", (2, 5, 6, 7), _sliding((2, 5, 6, 7), (2, 3), stride=2)),
+    *_all("3x2/2", (2, 5, 7, 6), _sliding((2, 5, 7, 6), (3, 2), stride=2)),
     *_all("3x3/2, padding 1", (2, 17, 9, 8), _sliding((2, 17, 9, 8), 3, stride=2, padding=1)),
     *_all("70 channels", (1, 70, 5, 7), _sliding((1, 70, 5, 7), (3, 2), stride=1, padding=(1, 0))),
     *_all("ceil", (2, 3, 8, 11), _sliding((2, 3, 8, 11), 3, stride=2, padding=1, ceil_mode=True)),
