@@ -80,7 +80,7 @@ cdef class PoolBlock:
 
 cpdef cnp.ndarray empty(tuple shape, dtype):
     """An uninitialised C-contiguous array, from the pool when it is large."""
-    cdef cnp.dtype descr = dtype if type(dtype) is cnp.dtype else cnp.dtype(dtype)
+    cdef cnp.dtype descr = dtype if isinstance(dtype, cnp.dtype) else cnp.dtype(dtype)
     cdef cnp.npy_intp dims[32]
     cdef int ndim = len(shape), i
     cdef size_t count = 1
@@ -136,6 +136,13 @@ def copy_transposed(cnp.ndarray x, cnp.ndarray out):
         code = (<const fd_kernels *> fd_table()).relayout(&g)
     check(code)
     return True
+
+
+cpdef cnp.ndarray plain(cnp.ndarray x):
+    """x itself if its memory is aligned and in native byte order, else a copy that is."""
+    if cnp.PyArray_ISALIGNED(x) and cnp.PyArray_ISNOTSWAPPED(x):
+        return x
+    return (<object> x).astype((<object> x).dtype.newbyteorder("="))
 
 
 def pool_stats():

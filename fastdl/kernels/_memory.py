@@ -3,18 +3,18 @@
 import numpy as np
 
 try:
-    from fastdl._native import copy_transposed, empty
+    from fastdl._native import copy_transposed, empty, plain
 except ImportError:  # no compiled kernels in this install
     copy_transposed, empty = None, np.empty
 
+    def plain(x):
+        """x itself if its memory is aligned and in native byte order, else a copy that is."""
+        if x.dtype.isnative and x.flags.aligned:
+            return x
+        return np.array(x, dtype=x.dtype.newbyteorder("="))  # ascontiguousarray would return an unaligned x as it is
+
+
 __all__ = ["channels_inner", "channels_last", "contiguous", "dense", "empty", "empty_channels_last", "plain", "restore"]
-
-
-def plain(x: np.ndarray) -> np.ndarray:
-    """x itself if its memory is aligned and in native byte order, else a copy that is."""
-    if x.dtype.isnative and x.flags.aligned:
-        return x
-    return np.array(x, dtype=x.dtype.newbyteorder("="))  # ascontiguousarray would return an unaligned x as it is
 
 
 def empty_channels_last(N: int, C: int, H: int, W: int, dtype) -> np.ndarray:

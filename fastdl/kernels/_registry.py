@@ -23,6 +23,7 @@ log.addHandler(logging.NullHandler())
 
 _chosen: dict[str, str] = {}  # kernel -> rung; "" is every kernel without an entry of its own
 _resolved: dict[tuple, object] = {}  # (kernel, dtype) -> module
+_latest: dict[str, tuple] = {}  # kernel -> (dtype, module) of the latest call: asked first, as hashing a dtype takes long
 
 
 @cache
@@ -51,8 +52,14 @@ def _takes(module, dtype) -> bool:
 
 def implementation(kernel: str, dtype):
     """The module that computes `kernel` for this NumPy dtype under the present choice."""
+    latest = _latest.get(kernel)
+    if latest is not None and latest[0] is dtype:
+        return latest[1]
     module = _resolved.get((kernel, dtype))
-    return module if module is not None else _resolve(kernel, dtype)
+    if module is None:
+        module = _resolve(kernel, dtype)
+    _latest[kernel] = (dtype, module)
+    return module
 
 
 def _resolve(kernel, dtype):
@@ -87,6 +94,12 @@ def _check(rung, where):
         raise ValueError(f"{where}: unknown rung {rung!r}; choose one of {', '.join(RUNGS)}")
 
 
+def _forget():
+    """What was resolved, as the choice changes."""
+    _resolved.clear()
+    _latest.clear()
+
+
 class use(AbstractContextManager):
     """Choose the rung of every kernel, or of one: `use("numba")`, `use("numpy", "conv2d")`.
 
@@ -107,12 +120,12 @@ class use(AbstractContextManager):
         else:
             _chosen.clear()
             _chosen[""] = rung
-        _resolved.clear()
+        _forget()
 
     def __exit__(self, *exc):
         _chosen.clear()
         _chosen.update(self._before)
-        _resolved.clear()
+        _forget()
 
 
 class Table(list):

@@ -25,7 +25,7 @@ def matmul_forward(a, b, bias=None, act=None):
             f"the second-last of the second {b.shape[-2:-1]}; is a .T missing?"
         )
     dtype = a.dtype
-    if bias is not None or dtype is not b.dtype or dtype not in FLOATS:
+    if dtype is not b.dtype or dtype not in FLOATS or (bias is not None and bias.dtype is not dtype):
         dtype = same_float_dtype("matmul", a=a, b=b, bias=bias)
     M, N = shape_a[-2], shape_b[-1]
     if bias is not None and bias.shape != (N,):

@@ -85,7 +85,7 @@ def forward(cnp.ndarray a, cnp.ndarray b, bias, act, cnp.ndarray out):
     cdef cnp.ndarray bias_row
     g.bias = NULL
     if bias is not None:
-        bias_row = np.ascontiguousarray(bias)
+        bias_row = bias if stride(bias, 0) == 1 else np.ascontiguousarray(bias)
         g.bias = f32(bias_row)
     g.act = FD_ACT_RELU if act is not None else FD_ACT_NONE
     cdef const fd_kernels *kernels = <const fd_kernels *> table()
