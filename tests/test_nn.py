@@ -10,6 +10,7 @@ import pytest
 
 import fastdl
 from fastdl import nn
+from fastdl.nn import functional as F
 
 
 class Block(nn.Module):
@@ -526,6 +527,31 @@ def test_sequential_runs_batch_norm_and_relu_as_one_pass_with_the_same_bits(laye
     apart = run(lambda norm, relu: lambda t: relu(norm(t)))
     assert run(nn.Sequential) == apart
     assert run(hooked) == apart and seen == [shape]
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (7, 30), (2, 3, 30), (0, 30)])
+def test_sequential_runs_linear_and_relu_as_one_pass_with_the_same_bits(shape):
+    rng = np.random.default_rng(1)
+    data = rng.standard_normal(shape, dtype=np.float32)
+    data[..., :1, 3] = np.nan
+    linear = nn.Linear(30, 70)
+    dy = fastdl.tensor(rng.standard_normal((*shape[:-1], 70), dtype=np.float32))
+
+    def run(net):
+        inputs = fastdl.tensor(data, requires_grad=True)
+        y = net(inputs)
+        grads = fastdl.autograd.grad(y, [inputs, linear.weight, linear.bias], dy)
+        return [t.array.tobytes() for t in (y, *grads)], y.grad_fn.name()
+
+    fused, apart = run(nn.Sequential(linear, nn.ReLU())), run(lambda t: F.relu(linear(t)))
+    assert fused[0] == apart[0] and fused[1] != apart[1]
+
+
+def test_linear_with_relu_has_second_derivatives():
+    rng = np.random.default_rng(2)
+    x, w, b = (fastdl.tensor(rng.standard_normal(s), requires_grad=True) for s in ((4, 5), (3, 5), (3,)))
+    assert fastdl.autograd.gradcheck(lambda *t: F.linear(*t, "relu"), (x, w, b))
+    assert fastdl.autograd.gradgradcheck(lambda *t: F.linear(*t, "relu"), (x, w, b))
 
 
 def test_what_sequential_does_not_fuse():

@@ -23,7 +23,9 @@ log.addHandler(logging.NullHandler())
 
 _chosen: dict[str, str] = {}  # kernel -> rung; "" is every kernel without an entry of its own
 _resolved: dict[tuple, object] = {}  # (kernel, dtype) -> module
-_latest: dict[str, tuple] = {}  # kernel -> (dtype, module) of the latest call: asked first, as hashing a dtype takes long
+_latest: dict[
+    str, tuple
+] = {}  # kernel -> (dtype, module) of the latest call: asked first, as hashing a dtype takes long
 
 
 @cache

@@ -1,9 +1,12 @@
 """Modules and parameters in sequences and dicts."""
 
 from fastdl.nn.activation import ReLU
+from fastdl.nn.linear import Linear
 from fastdl.nn.module import Module
 from fastdl.nn.norm import BatchNorm1d, BatchNorm2d
 from fastdl.nn.parameter import Parameter
+
+TAKES_RELU = frozenset((BatchNorm1d, BatchNorm2d, Linear))  # these very classes: another forward may know no `act`
 
 
 class _Indexed(Module):
@@ -72,7 +75,7 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """Modules one after the other: Sequential(a, b)(x) is b(a(x)). Takes modules, or one dict of named modules.
 
-    A BatchNorm and the ReLU after it run as one pass over memory, with the same bits, unless one of them has hooks.
+    A BatchNorm or Linear and the ReLU after it run as one pass over memory, with the same bits, unless one of them has hooks.
     """
 
     def __init__(self, *modules):
@@ -84,21 +87,21 @@ class Sequential(_Indexed):
 
     def forward(self, x):
         members = self.__dict__
-        norm = None  # a BatchNorm that waits for what comes next
+        waiting = None  # a layer that can apply the ReLU that may come next
         for name in self._kinds:  # a Sequential registers nothing but modules
             member = members[name]
             kind = type(member)
-            if norm is not None:
-                fused = kind is ReLU and not norm._hooked and not member._hooked
-                x = norm(x, act="relu") if fused else norm(x)
-                norm = None
+            if waiting is not None:
+                fused = kind is ReLU and not waiting._hooked and not member._hooked
+                x = waiting(x, act="relu") if fused else waiting(x)
+                waiting = None
                 if fused:
                     continue
-            if kind is BatchNorm2d or kind is BatchNorm1d:
-                norm = member
+            if kind in TAKES_RELU:
+                waiting = member
             else:
                 x = member(x)
-        return x if norm is None else norm(x)
+        return x if waiting is None else waiting(x)
 
     def __getitem__(self, index):
         if isinstance(index, slice):

@@ -26,6 +26,8 @@ class Linear(Module):
     Shapes      x (..., in_features) -> (..., out_features)
     Parameters  weight (out_features, in_features), bias (out_features,); both start uniform in +-1 / sqrt(in_features)
 
+    Beyond torch: forward(x, act="relu") applies ReLU in the same pass.
+
     Example
     >>> Linear(3, 2)
     Linear(in_features=3, out_features=2, bias=True)
@@ -43,8 +45,8 @@ class Linear(Module):
         """Draw new initial values."""
         init.default_linear_(self.weight, self.bias)
 
-    def forward(self, x):
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, x, act=None):
+        return F.linear(x, self.weight, self.bias, act)
 
     def extra_repr(self):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

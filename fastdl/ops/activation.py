@@ -34,10 +34,15 @@ class Relu(Function):
     @staticmethod
     def backward(ctx: Function, dy: TensorBase):
         (y,) = unpack(ctx)
-        if large(y.array) and not is_grad_enabled():
-            return wrap(activation_backward(dy.array, y.array, "relu"))
-        mask = np.greater(y.array, _ZEROS.get(y.array.dtype, 0))
-        return PassWhere.apply(dy, mask) if is_grad_enabled() else wrap(np.multiply(dy.array, mask))
+        return relu_gradient(dy, y)
+
+
+def relu_gradient(dy, y):
+    """dy where y, the result of a ReLU, is above 0, else 0."""
+    if large(y.array) and not is_grad_enabled():
+        return wrap(activation_backward(dy.array, y.array, "relu"))
+    mask = np.greater(y.array, _ZEROS.get(y.array.dtype, 0))
+    return PassWhere.apply(dy, mask) if is_grad_enabled() else wrap(np.multiply(dy.array, mask))
 
 
 class OnKernel(Function):

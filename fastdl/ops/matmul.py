@@ -1,30 +1,53 @@
+# cython: annotation_typing=True
 """The affine map of a linear layer, on the matmul kernel."""
 
-from fastdl.autograd import Function, Tensor
+import numpy as np
+
 from fastdl.kernels.matmul import matmul_forward
+from fastdl.ops.activation import relu_gradient
 from fastdl.ops.linalg import einsum, matmul
+from fastdl.tape import Function, TensorBase, is_grad_enabled, unpack, wrap
 
 
 class Linear(Function):
-    """y = x w^T + b; x (N, in), w (out, in), b (out,) or None, y (N, out)."""
+    """y = act(x w^T + b); x (N, in), w (out, in), b (out,) or None, act None or "relu", y (N, out)."""
+
+    __slots__ = ("act",)
 
     @staticmethod
-    def forward(ctx, x, w, b):
+    def forward(ctx: Function, x: TensorBase, w: TensorBase, b, act):
+        y = wrap(matmul_forward(x.array, w.array.T, None if b is None else b.array, act))
         if ctx.recording:
-            ctx.save_for_backward(x, w)
-        return Tensor(matmul_forward(x.array, w.array.T, None if b is None else b.array))
+            ctx.act = act
+            ctx._saved = (x, w) if act is None else (x, w, y)
+        return y
 
     @staticmethod
-    def backward(ctx, dy):
-        x, w = ctx.saved_tensors
-        need_x, need_w, need_b = ctx.needs_input_grad
-        dx = matmul(dy, w) if need_x else None
-        dw = matmul(x.T, dy).T if need_w else None  # memory (in, out), as nn.Linear keeps its weight
-        return dx, dw, dy.sum(0) if need_b else None
+    def backward(ctx: Function, dy: TensorBase):
+        saved = unpack(ctx)
+        x, w = saved[0], saved[1]
+        if ctx.act is not None:
+            dy = relu_gradient(dy, saved[2])
+        dx = dw = db = None
+        if is_grad_enabled():
+            if ctx.needs(0):
+                dx = matmul(dy, w)
+            if ctx.needs(1):
+                dw = matmul(x.T, dy).T
+            if ctx.needs(2):
+                db = dy.sum(0)
+        else:  # the same on arrays
+            if ctx.needs(0):
+                dx = wrap(matmul_forward(dy.array, w.array))
+            if ctx.needs(1):
+                dw = wrap(matmul_forward(x.array.T, dy.array).T)  # memory (in, out), as nn.Linear keeps its weight
+            if ctx.needs(2):
+                db = wrap(np.add.reduce(dy.array, 0))
+        return dx, dw, db, None
 
 
-def linear(input, weight, bias=None):
-    """input @ weight.T + bias.
+def linear(input, weight, bias=None, act=None):
+    """act(input @ weight.T + bias); act, beyond torch, is None or "relu", applied before the result is stored.
 
     Shapes: input (..., in), weight (out, in), bias (out,) or None; result (..., out). float32 or float64, all the same.
     A weight whose memory is (in, out), i.e. `w.T` contiguous, is the fast case; nn.Linear keeps its weight so.
@@ -38,8 +61,8 @@ def linear(input, weight, bias=None):
             f"linear: the last axis of the input {x.shape} must be the in_features of the weight (out, in) {w.shape}{hint}"
         )
     if x.ndim == 2:
-        return Linear.apply(input, weight, bias)
-    y = Linear.apply(input.reshape(-1, x.shape[-1]), weight, bias)  # (..., in) -> (N, in)
+        return Linear.apply(input, weight, bias, act)
+    y = Linear.apply(input.reshape(-1, x.shape[-1]), weight, bias, act)  # (..., in) -> (N, in)
     return y.reshape((*x.shape[:-1], w.shape[0]))
 
 
