@@ -56,7 +56,7 @@ COMPILED = ["fastdl/autograd.py", "fastdl/tape.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED
 )
 COMPILED += [
-    f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "matmul")
+    f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "arithmetic", "matmul")
 ]  # on every call's way
 CYTHON_FLAGS = ["-O1", "-g0", "-Wno-unused-function", "-Wno-cpp"]
 CSRC_FLAGS = shlex.split(os.environ.get("CSRC_CFLAGS", ""))  # for tools/sanitize.sh; last on the line, so they win

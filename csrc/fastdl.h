@@ -14,6 +14,7 @@ enum { FD_OK = 0, FD_NO_MEMORY = 1 };
 enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 
 #include "args/activation.h"
+#include "args/arithmetic.h"
 #include "args/attention.h"
 #include "args/axis.h"
 #include "args/conv2d.h"
@@ -36,6 +37,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(activation)          \
     X(activation_backward) \
     X(adam)                \
+    X(arithmetic)          \
     X(attention)           \
     X(attention_backward)  \
     X(batch_norm)          \

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdl.autograd import Tensor, memory_owners
+from fastdl.autograd import Tensor, add_gradients_with, memory_owners
 from fastdl.ops import activation, convert, creation, elementwise, index, inplace, linalg, random, reduce, shape, unary
 
 OPERATORS = {
@@ -111,6 +111,7 @@ def _bind():
 
 
 _bind()
+add_gradients_with(elementwise.add_arrays)
 try:
     from fastdl._native import PoolBlock
 

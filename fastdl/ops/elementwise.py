@@ -6,6 +6,7 @@ The gradient of a broadcast operand is the sum over the axes it was repeated alo
 
 import numpy as np
 
+from fastdl.kernels.arithmetic import arithmetic_forward, arithmetic_into
 from fastdl.ops._dtypes import (
     as_float,
     as_operand,
@@ -21,6 +22,46 @@ from fastdl.ops._dtypes import (
 from fastdl.ops._quiet import quietly
 from fastdl.ops._shapes import sum_to_shape
 from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, unpack, wrap
+
+LARGE = 16384  # elements from which the kernel's threads and recycled memory beat NumPy in spite of its longer call
+_UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
+
+
+def on_arrays(op, a, b):
+    """a op b ("add", "sub" or "mul") for arrays of one dtype; by kernels/arithmetic.py where they are large and lie alike."""
+    if a.size < LARGE and b.size < LARGE:
+        return _UFUNCS[op](a, b)
+    if b.size > a.size and op != "sub":
+        a, b = b, a
+    if a.dtype is float32 and b.dtype is float32 and (lie_alike(a, b) or repeats(b, a)):
+        return arithmetic_forward(a, b, op)
+    return _UFUNCS[op](a, b)
+
+
+def repeats(b, a):
+    """Is b one number, or does it have the shape of trailing axes of a, so that contiguous a is b over and over?"""
+    if b.ndim >= a.ndim or b.shape != a.shape[a.ndim - b.ndim :]:
+        return False
+    return a.flags.c_contiguous and (b.ndim == 0 or b.size >= 16)
+
+
+def lie_alike(a, b):
+    """Have both the same shape and the same memory layout, without gaps?"""
+    if a.shape != b.shape or a.strides != b.strides:
+        return False
+    return a.flags.c_contiguous or (a.ndim == 4 and a.transpose(0, 2, 3, 1).flags.c_contiguous)
+
+
+def add_arrays(a, b, out=None):
+    """a + b, or with out=a a += b: how backward() adds up gradients."""
+    if out is None:
+        return on_arrays("add", a, b)
+    if a.size < LARGE or a.dtype is not float32 or b.dtype is not float32 or not lie_alike(a, b):
+        return np.add(a, b, out=a)
+    if a.flags.c_contiguous:
+        return arithmetic_into(a, b, "add")
+    arithmetic_into(a.transpose(0, 2, 3, 1), b.transpose(0, 2, 3, 1), "add")
+    return a
 
 
 class Binary(Function):
@@ -55,7 +96,7 @@ class Add(Binary):
         if ctx.recording and a.shape != b.shape:
             ctx.shapes = (a.shape, b.shape)
         try:
-            return wrap(a + b)
+            return wrap(on_arrays("add", a, b))
         except ValueError:
             raise broadcast_error("add", a, b) from None
 
@@ -72,7 +113,7 @@ class Sub(Binary):
         if ctx.recording and a.shape != b.shape:
             ctx.shapes = (a.shape, b.shape)
         try:
-            return wrap(a - b)
+            return wrap(on_arrays("sub", a, b))
         except ValueError:
             raise broadcast_error("sub", a, b) from None
 
@@ -84,7 +125,7 @@ class Sub(Binary):
 
 def _times(dy, y):
     """dy * y; straight on the arrays where nothing is recorded."""
-    return dy * y if is_grad_enabled() else wrap(dy.array * y.array)
+    return dy * y if is_grad_enabled() else wrap(on_arrays("mul", dy.array, y.array))
 
 
 class Mul(Binary):
@@ -96,7 +137,7 @@ class Mul(Binary):
             if a.shape != b.shape:
                 ctx.shapes = (a.shape, b.shape)
         try:
-            return wrap(a * b)
+            return wrap(on_arrays("mul", a, b))
         except ValueError:
             raise broadcast_error("mul", a, b) from None
 

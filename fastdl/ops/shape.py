@@ -5,9 +5,22 @@ from math import prod
 
 import numpy as np
 
+from fastdl.kernels._memory import contiguous
 from fastdl.ops._dtypes import kind_order, promote_types
 from fastdl.ops._shapes import axes_of, axis_of, sizes_of
 from fastdl.tape import Function, Tensor, TensorBase, wrap
+
+
+def reshaped(a, shape):
+    """a.reshape(shape); a large copy that this takes lies in recycled memory."""
+    if a.flags.c_contiguous or a.nbytes < 65536:
+        return a.reshape(shape)
+    try:
+        return a.reshape(shape, copy=False)
+    except ValueError:
+        return contiguous(a).reshape(shape)
+    except TypeError:  # NumPy 2.0 has no `copy`
+        return a.reshape(shape)
 
 
 class Reshape(Function):
@@ -16,7 +29,7 @@ class Reshape(Function):
     @staticmethod
     def forward(ctx: Function, x: TensorBase, shape):
         ctx.shape = x.array.shape
-        return wrap(x.array.reshape(shape))
+        return wrap(reshaped(x.array, shape))
 
     @staticmethod
     def backward(ctx: Function, dy: TensorBase):
