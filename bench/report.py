@@ -1,6 +1,8 @@
 """results.json (everything) and results.md (the table) of a benchmark run. A run adds to the rows of earlier ones."""
 
+import importlib.util
 import json
+import math
 import time
 from pathlib import Path
 
@@ -21,7 +23,41 @@ def save(folder, rows, limits, machine):
     results = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "limits": limits, "rows": merged}
     file.write_text(json.dumps(results, indent=1) + "\n")
     (folder / "results.md").write_text(markdown(results))
+    if importlib.util.find_spec("matplotlib"):
+        from . import plot
+
+        plot.roofline(results, folder / "roofline.png")
+        plot.ratios(results, folder / "ratios.png")
     return file
+
+
+def passes_of(row, workload):
+    """(name, measurement, FLOPs, bytes, ratio asked for) of each pass that was timed."""
+    for name, bar, factor in (("fwd", workload.bar_fwd, 1), ("both", workload.bar_both, workload.factor)):
+        if name in row["passes"]:
+            yield name, row["passes"][name], factor * workload.flops, factor * workload.bytes, bar
+
+
+def summary(rows, known):
+    """How many ratios there are, their geometric mean, the lowest, and how many reach what was asked for."""
+    found = [
+        (p["ratio"], bar, f"{row['workload']}, {name}")
+        for row in rows
+        if row["workload"] in known
+        for name, p, _, _, bar in passes_of(row, known[row["workload"]])
+        if "ratio" in p
+    ]
+    if not found:
+        return None
+    lowest = min(found)
+    asked = [(ratio, bar) for ratio, bar, _ in found if bar]
+    return {
+        "count": len(found),
+        "mean": math.exp(sum(math.log(ratio) for ratio, _, _ in found) / len(found)),
+        "lowest": (lowest[0], lowest[2]),
+        "met": sum(ratio >= bar for ratio, bar in asked),
+        "asked": len(asked),
+    }
 
 
 def human(seconds):
@@ -30,14 +66,10 @@ def human(seconds):
 
 def cells(row, workload):
     """One line of the table for each pass."""
-    for name, bar in (("fwd", workload.bar_fwd), ("both", workload.bar_both)):
-        if name not in row["passes"]:
-            continue
-        p = row["passes"][name]
+    for name, p, flops, moved, bar in passes_of(row, workload):
         fast, torch = p["seconds"]["fastdl"], p["seconds"].get("torch")
-        factor = workload.factor if name == "both" else 1
         limit = row.get("limit")
-        share = roofline.share(limit, factor * workload.flops, factor * workload.bytes, fast) if limit else None
+        share = roofline.share(limit, flops, moved, fast) if limit else None
         error = p.get("error", {}).get("fastdl")
         yield {
             "workload": workload.name,
@@ -78,6 +110,13 @@ def markdown(results):
                 f"copy {limit['copy'] / 1e9:.1f} GB/s, triad {limit['triad'] / 1e9:.1f} GB/s.",
                 "",
             ]
+        s = summary([row for row in results["rows"] if row["threads"] == n], known)
+        if s:
+            lines += [
+                f"{s['count']} ratios, geometric mean **{s['mean']:.2f}**; {s['met']} of {s['asked']} reach what was asked for; "
+                f"the lowest is {s['lowest'][0]:.2f} ({s['lowest'][1]}).",
+                "",
+            ]
         lines += ["| workload | pass | fastdl ms | PyTorch ms | ratio | asked for | met | share | error | busy |"]
         lines += ["|---|---|---:|---:|---:|---:|---|---:|---:|---:|"]
         for row in results["rows"]:
@@ -88,7 +127,26 @@ def markdown(results):
                         f"| {c['verdict']} | {c['share']} | {c['error']} | {c['preempted']} |"
                     )
         lines.append("")
-    return "\n".join(lines + rungs(results["rows"]))
+    return "\n".join(lines + memory(results["rows"]) + rungs(results["rows"]))
+
+
+def memory(rows):
+    """The table of what a workload adds to the peak of the process's memory."""
+    both = [row for row in rows if len(row.get("memory", {})) == 2]
+    if not both:
+        return []
+    lines = [
+        "## Peak memory",
+        "",
+        "What building and running a workload adds to the peak of the process's resident memory, in MB.",
+        "",
+        "| workload | threads | fastdl | PyTorch |",
+        "|---|---|---:|---:|",
+    ]
+    for row in both:
+        fastdl, torch = (row["memory"][side] / 2**20 for side in ("fastdl", "torch"))
+        lines.append(f"| {row['workload']} | {row['threads']} | {fastdl:.0f} | {torch:.0f} |")
+    return [*lines, ""]
 
 
 def rungs(rows):

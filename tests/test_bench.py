@@ -132,6 +132,18 @@ def test_report_keeps_rows_of_earlier_runs_and_says_what_is_not_met(tmp_path):
     assert "1.20" in first and "| yes |" in first and "2.0e-07" in first and first.endswith("| 3 |")
     assert "0.90" in second and "| no |" in second
     assert text.index("matmul 256x") < text.index("matmul 1024x")
+    assert "2 ratios, geometric mean **1.04**; 1 of 2 reach" in text and "lowest is 0.90 (matmul 256x256x256, fwd)" in text
+
+
+def test_report_shows_memory_and_draws_pictures(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("matplotlib")
+    measured = row(1.2) | {"memory": {"fastdl": 3 * 2**20, "torch": 5 * 2**20}}
+    report.save(tmp_path, [measured], {1: measured["limit"]}, {"cpu": "a CPU", "isa": "avx2", "versions": []})
+    assert "| matmul 1024x1024x1024 | 1 | 3 | 5 |" in (tmp_path / "results.md").read_text()
+    for name in ("roofline.png", "ratios.png"):
+        colours = image.open(tmp_path / name).convert("RGB").getcolors(2**24)
+        assert {(0x1B, 0x6C, 0xA8)} <= {colour for _, colour in colours}, f"{name} shows nothing of fastdl"
 
 
 def test_one_workload_from_start_to_end():
