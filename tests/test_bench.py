@@ -132,7 +132,9 @@ def test_report_keeps_rows_of_earlier_runs_and_says_what_is_not_met(tmp_path):
     assert "1.20" in first and "| yes |" in first and "2.0e-07" in first and first.endswith("| 3 |")
     assert "0.90" in second and "| no |" in second
     assert text.index("matmul 256x") < text.index("matmul 1024x")
-    assert "2 ratios, geometric mean **1.04**; 1 of 2 reach" in text and "lowest is 0.90 (matmul 256x256x256, fwd)" in text
+    assert (
+        "2 ratios, geometric mean **1.04**; 1 of 2 reach" in text and "lowest is 0.90 (matmul 256x256x256, fwd)" in text
+    )
 
 
 def test_report_shows_memory_and_draws_pictures(tmp_path):

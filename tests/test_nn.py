@@ -547,6 +547,30 @@ def test_sequential_runs_linear_and_relu_as_one_pass_with_the_same_bits(shape):
     assert fused[0] == apart[0] and fused[1] != apart[1]
 
 
+@pytest.mark.parametrize("pool", [(2,), (3, 2, 1)])
+@pytest.mark.parametrize("shape", [(2, 6, 9, 8), (1, 33, 40, 40)])
+def test_sequential_pools_before_relu_with_the_same_bits(pool, shape):
+    rng = np.random.default_rng(3)
+    data = np.round(rng.standard_normal(shape, dtype=np.float32), 1)  # with ties
+    data[0, 0, :4, :4] = -1  # a window without anything positive
+    data[0, 1, 3, 3], data[0, 2, :2] = np.nan, -np.inf
+    relu, pool = nn.ReLU(), nn.MaxPool2d(*pool)
+
+    def run(net):
+        inputs = fastdl.tensor(data, requires_grad=True)
+        y = net(inputs)
+        dy = fastdl.tensor(np.linspace(-1, 1, y.numel(), dtype=np.float32).reshape(y.shape))
+        (dx,) = fastdl.autograd.grad(y, inputs, dy)
+        return y, dx
+
+    (y, dx), (want, want_dx) = run(nn.Sequential(relu, pool)), run(lambda t: pool(relu(t)))
+    assert y.grad_fn.name() == "ReluBackward"
+    np.testing.assert_array_equal(y.array, want.array)
+    np.testing.assert_array_equal(dx.array, want_dx.array)
+    pool.return_indices = True
+    assert len(nn.Sequential(relu, pool)(fastdl.tensor(data))) == 2
+
+
 def test_linear_with_relu_has_second_derivatives():
     rng = np.random.default_rng(2)
     x, w, b = (fastdl.tensor(rng.standard_normal(s), requires_grad=True) for s in ((4, 5), (3, 5), (3,)))

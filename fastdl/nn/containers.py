@@ -5,6 +5,7 @@ from fastdl.nn.linear import Linear
 from fastdl.nn.module import Module
 from fastdl.nn.norm import BatchNorm1d, BatchNorm2d
 from fastdl.nn.parameter import Parameter
+from fastdl.nn.pool import MaxPool2d
 
 TAKES_RELU = frozenset((BatchNorm1d, BatchNorm2d, Linear))  # these very classes: another forward may know no `act`
 
@@ -72,10 +73,16 @@ class _Indexed(Module):
             raise TypeError(f"{type(self).__name__} takes Modules, not a {type(member).__name__}")
 
 
+def _commute(relu, pool):
+    """max(relu(x)) is relu(max(x)), and where the maximum is not above 0 neither passes a gradient."""
+    return not (relu._hooked or pool._hooked or pool.return_indices)
+
+
 class Sequential(_Indexed):
     """Modules one after the other: Sequential(a, b)(x) is b(a(x)). Takes modules, or one dict of named modules.
 
-    A BatchNorm or Linear and the ReLU after it run as one pass over memory, with the same bits, unless one of them has hooks.
+    Two neighbours may run as one, with the same bits, unless one of them has hooks: a BatchNorm or Linear and the ReLU after it
+    take one pass over memory; a ReLU before a MaxPool2d is applied to the maxima, which are fewer.
     """
 
     def __init__(self, *modules):
@@ -86,22 +93,21 @@ class Sequential(_Indexed):
             self.extend(modules)
 
     def forward(self, x):
-        members = self.__dict__
-        waiting = None  # a layer that can apply the ReLU that may come next
-        for name in self._kinds:  # a Sequential registers nothing but modules
-            member = members[name]
-            kind = type(member)
-            if waiting is not None:
-                fused = kind is ReLU and not waiting._hooked and not member._hooked
-                x = waiting(x, act="relu") if fused else waiting(x)
-                waiting = None
-                if fused:
-                    continue
-            if kind in TAKES_RELU:
-                waiting = member
+        attributes = self.__dict__
+        members = [attributes[name] for name in self._kinds]  # a Sequential registers nothing but modules
+        skip = False
+        for member, following in zip(members, [*members[1:], None]):
+            if skip:
+                skip = False
+            elif type(following) is ReLU and type(member) in TAKES_RELU and not (member._hooked or following._hooked):
+                x = member(x, act="relu")
+                skip = True
+            elif type(following) is MaxPool2d and type(member) is ReLU and _commute(member, following):
+                x = member(following(x))
+                skip = True
             else:
                 x = member(x)
-        return x if waiting is None else waiting(x)
+        return x
 
     def __getitem__(self, index):
         if isinstance(index, slice):
