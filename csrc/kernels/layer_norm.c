@@ -174,6 +174,13 @@ FD_INLINE void backward_rows(const fd_layer_norm_backward_args *g, long row, int
         vf a1[TILE], a2[TILE];
         FD_UNROLL
         for (int i = 0; i < rows; i++) a1[i] = a2[i] = vzero();
+/* the next rows, and where these go: too many streams for the machine to follow by itself */
+#define FETCH(i)                             \
+    do {                                     \
+        fd_prefetch(x + (i + TILE) * N + j); \
+        fd_prefetch(dy + (i + TILE) * N + j); \
+        fd_prefetch_write(dx + i * N + j);   \
+    } while (0)
 #define SUMS(is_full)                                                             \
     do {                                                                          \
         enum { full = is_full };                                                  \
@@ -183,6 +190,7 @@ FD_INLINE void backward_rows(const fd_layer_norm_backward_args *g, long row, int
         vf sw = dw ? ROW_LOAD(dw) : vzero(), sb = db ? ROW_LOAD(db) : vzero();    \
         FD_UNROLL                                                                 \
         for (int i = 0; i < rows; i++) {                                          \
+            if (full) FETCH(i);                                                   \
             vf z = Z(i), d = ROW_LOAD(dy + i * N), e = d * weight;                \
             a1[i] += e;                                                           \
             a2[i] = vfma(e, z, a2[i]);                                            \
