@@ -6,7 +6,7 @@ Shapes    x of any shape, float32 or float64; y of the same shape, or of the sha
 Backward  in fastdl/ops/elementwise.py: the same operations.
 Cost      n FLOPs; 3 n elements moved (n = size of x).
 Errors    ValueError for shapes that do not fit or an unknown op, TypeError for other or unequal dtypes.
-Notes     `out` may be x: a gradient is added up in place.
+Notes     A gradient is added up in place (arithmetic_into). The float32 kernel counts denormals as 0.
 """
 
 from fastdl.kernels._memory import contiguous, dense, empty, restore
