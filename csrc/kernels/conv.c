@@ -6,7 +6,7 @@
 int FN(fd_channel_sum_f32)(const fd_channel_sum_args *g);
 
 /* --- the choice -------------------------------------------------------------------------------------------------------- */
-typedef enum { DIRECT, PLANAR, DEPTHWISE, WINOGRAD } algorithm;
+typedef enum { DIRECT, PLANAR, SPREAD, DEPTHWISE, WINOGRAD } algorithm;
 typedef enum { FORWARD, DATA, WEIGHT } pass;
 
 /* Multiplications that Winograd saves must pay for the transform of the filters, which costs about 40 cycles a channel pair;
@@ -21,7 +21,9 @@ static algorithm choose(const fd_conv2d_args *g, const fd_conv *p, pass pass) {
     if (!g->exact && unit && g->KH == 3 && g->KW == 3 && g->groups == 1 && C >= 16 && O >= 16 && H >= 5 && W >= 5 &&
         (pass != DATA || (g->top <= 2 && g->left <= 2)) && g->N * ((H + 3) / 4) * ((W + 3) / 4) >= WINOGRAD_TILES)
         return WINOGRAD;
-    if (pass != WEIGHT && FN(fd_conv_planar_pays)(p)) return PLANAR;
+    if (pass == WEIGHT) return DIRECT;
+    if (FN(fd_conv_spread_pays)(p)) return SPREAD;
+    if (FN(fd_conv_planar_pays)(p)) return PLANAR;
     return DIRECT;
 }
 
@@ -334,7 +336,9 @@ static int compute(const fd_conv2d_args *args, pass pass) {
         code = winograd(&g, pass);
     else
         for (long i = 0; i < g.groups && code == FD_OK; i++) {
-            code = chosen == PLANAR ? FN(fd_conv_planar)(&p) : FN(fd_conv_direct)(&p);
+            code = chosen == SPREAD   ? FN(fd_conv_spread)(&p)
+                   : chosen == PLANAR ? FN(fd_conv_planar)(&p)
+                                      : FN(fd_conv_direct)(&p);
             advance(&g, gradient, &p);
         }
     fd_pool_put(merged);
@@ -373,7 +377,8 @@ int FN(fd_conv2d_backward_w_f32)(const fd_conv2d_args *args) {
     if (!memory) return FD_NO_MEMORY;
     int code = FD_OK;
     for (long i = 0; i < g.groups && code == FD_OK; i++) {
-        code = FN(fd_conv_weight)(&p, g.w + i * Og * Cg * T);
+        float *dw = g.w + i * Og * Cg * T;
+        code = FN(fd_conv_weight_spread_pays)(&p) ? FN(fd_conv_weight_spread)(&p, dw) : FN(fd_conv_weight)(&p, dw);
         advance(&g, exchanged, &p);
     }
     fd_pool_put(memory);

@@ -10,7 +10,8 @@
  *
  *   conv.c            the drivers: choose the algorithm, set up the problem, groups
  *   conv_direct.c     indirect matrix product on channels-last: any shape
- *   conv_planar.c     few lanes (a convolution to 3 channels, LeNet): vectors run along the image row
+ *   conv_planar.c     few lanes (a convolution to 3 channels): vectors run along the image row
+ *   conv_spread.c     few lanes and few channels (LeNet's first layer): vectors run along (column, lane)
  *   conv_depthwise.c  one channel a group
  *   conv_weight.c     weight gradient: forward's geometry, or the data gradient's with x and dy in exchanged roles
  *   winograd.c        3x3, stride 1, all passes
@@ -83,6 +84,8 @@ fd_border FN(fd_conv_border)(const fd_conv *p);
 int FN(fd_conv_direct)(const fd_conv *p);
 int FN(fd_conv_planar)(const fd_conv *p);
 int FN(fd_conv_planar_pays)(const fd_conv *p);
+int FN(fd_conv_spread)(const fd_conv *p);
+int FN(fd_conv_spread_pays)(const fd_conv *p);
 /* lanes = channels: x has `lanes` of them, w element (lane, tap) at w[lane * w_lane + tap] */
 int FN(fd_conv_depthwise)(const fd_conv *p);
 
@@ -90,8 +93,12 @@ int FN(fd_conv_depthwise)(const fd_conv *p);
  * y[n, q, lane], stored like w; every element is written that belongs to a tap of some phase. */
 int FN(fd_conv_weight)(const fd_conv *p, float *dw);
 int FN(fd_conv_weight_depthwise)(const fd_conv *p, float *dw);
+int FN(fd_conv_weight_spread)(const fd_conv *p, float *dw);
+int FN(fd_conv_weight_spread_pays)(const fd_conv *p);
 
 /* A channels-last copy of m, pixels H x W x C with `b`'s zeros around; NULL without memory. Give it back to the pool. */
 float *FN(fd_bordered_copy)(const fd_map *m, fd_border b);
+/* The same as planar rows, [N][H][C][W], then FD_NR zeros that may be read past the end, then room for `more` floats. */
+float *FN(fd_planar_copy)(const fd_map *m, fd_border b, size_t more);
 
 #endif

@@ -4,46 +4,22 @@
  * [image][row][channel][column]; B of the tile kernel is then a stretch of 64 columns, one k step to the next channel, and A are
  * the weights: a tile is (lanes x 64 columns). The few results are interleaved into channels-last at the end.
  * With fewer channels than filter columns the k loop runs along the filter row instead (each step one column further).
- *
- * With very few channels there are so few multiplications a result that the interleaving would cost more than they. Then vectors
- * run along y itself, (column, lane) after (column, lane): x is spread by a permutation, one load of neighbouring columns for each, and the
- * weights are laid out in the pattern in which lanes come round.
  */
 #include "kernels/conv.h"
 
 #define BLOCK_TAPS 64
 #define CHUNK_WORK 3e6
-#define SPREAD_CHANNELS 8
 
 typedef struct {
     const fd_conv *p;
     fd_border b;
     float *x;      /* [N][b.H][C][b.W] */
-    float *w;      /* of each phase: [lane][tap][k]; spread: [tap][k][column][SPREAD_SIZE] */
-    float *bias;   /* spread: [SPREAD_SIZE], 0 without one */
+    float *w;      /* of each phase: [lane][tap][k] */
     int along_row; /* k runs along the filter row; a tap is (row, channel) instead of (row, column) */
     int flat;      /* one channel: all rows of an image are one long row */
-    int spread;    /* vectors run along y */
     long rows;     /* result rows of a chunk */
     long blocks;   /* chunks of a phase of an image */
 } planar;
-
-static void copy_row(void *ctx, long chunk) {
-    const planar *d = ctx;
-    const fd_map *m = &d->p->x;
-    const long n = chunk / d->b.H, row = chunk % d->b.H, h = row - d->b.top, C = m->C, W = d->b.W;
-    float *out = d->x + chunk * C * W;
-    if (h < 0 || h >= m->H) {
-        memset(out, 0, (size_t)(C * W) * sizeof(float));
-        return;
-    }
-    fd_copy_matrix(m->p + n * m->n + h * m->h, m->c, m->w, C, m->W, out + d->b.left, W);
-    const long end = d->b.left + m->W;
-    for (long c = 0; c < C; c++) {
-        memset(out + c * W, 0, (size_t)d->b.left * sizeof(float));
-        memset(out + c * W + end, 0, (size_t)(W - end) * sizeof(float));
-    }
-}
 
 static void pack(const planar *d) {
     const fd_conv *p = d->p;
@@ -107,99 +83,6 @@ static void store(const fd_conv *p, const float *sums, long from, long count, fl
     }
 }
 
-/* --- vectors along y ---------------------------------------------------------------------------------------------- */
-#if VL > 4
-#define SPREAD 3      /* vectors side by side */
-#define SPREAD_ROWS 4 /* rows of them that use a weight */
-#define SPREAD_SIZE (SPREAD * VL)
-
-/* The weights of one phase: of each tap (row, channel, column) SPREAD vectors in which lanes come round. */
-static void spread_weights(const fd_conv *p, const fd_conv_phase *f, float *out) {
-    for (long r = 0; r < f->h->taps; r++)
-        for (long k = 0; k < p->x.C; k++)
-            for (long c = 0; c < f->w->taps; c++, out += SPREAD_SIZE) {
-                const float *w = p->w + k * p->w_k + f->h->src[r] * p->KW + f->w->src[c];
-                for (long i = 0; i < SPREAD_SIZE; i++) out[i] = w[i % p->lanes * p->w_lane];
-            }
-}
-
-/* `rows` rows of results, `count` columns from column j on of row i on, in nv vectors each */
-FD_INLINE void spread_results(const planar *d, const fd_conv_phase *f, const vi *from, const long *base, long n, long i, long j,
-                              long count, const int nv, const int rows, const int one) {
-    const fd_conv *p = d->p;
-    const long C = p->x.C, W = d->b.W, L = p->lanes, step = f->h->step * C * W;
-    const float *x = d->x + ((n * d->b.H + i * f->h->step + d->b.top) * C) * W + d->b.left + j, *w = f->packed;
-    vf sum[SPREAD_ROWS][SPREAD];
-    FD_UNROLL for (int r = 0; r < rows; r++) {
-        FD_UNROLL for (int v = 0; v < nv; v++) sum[r][v] = vload(d->bias + v * VL);
-    }
-    const long u0 = f->h->low[i + rows - 1]; /* above and below lies the border for all rows */
-    w += u0 * C * f->w->taps * SPREAD_SIZE;
-    for (long u = u0; u < f->h->high[i]; u++)
-        for (long k = 0; k < C; k++) {
-            const float *line = x + (f->h->at[u] * C + k) * W;
-            for (long c = 0; c < f->w->taps; c++, w += SPREAD_SIZE) {
-                const float *in = line + f->w->at[c];
-                vf weight[SPREAD];
-                FD_UNROLL for (int v = 0; v < nv; v++) weight[v] = vhold(vload(w + v * VL));
-                FD_UNROLL for (int r = 0; r < rows; r++) {
-                    const vf all = vhold(vload(in + r * step));
-                    FD_UNROLL for (int v = 0; v < nv; v++) {
-                        sum[r][v] = vfma(weight[v], vpermute(one ? all : vload(in + r * step + base[v]), from[v]), sum[r][v]);
-                    }
-                }
-            }
-        }
-    float *y = f->y + n * p->y_n + i * p->y_h + j * p->y_w;
-    FD_UNROLL for (int r = 0; r < rows; r++) {
-        FD_UNROLL for (int v = 0; v < nv; v++) {
-            const vf s = p->relu ? vmax(vzero(), sum[r][v]) : sum[r][v];
-            const long left = FD_MAX(0, count * L - v * VL);
-            if (left >= VL)
-                vstore(y + r * p->y_h + v * VL, s);
-            else
-                vstore_n(y + r * p->y_h + v * VL, s, left);
-        }
-    }
-}
-
-FD_INLINE void spread_group(const planar *d, const fd_conv_phase *f, const vi *from, const long *base, long n, long i, long j,
-                            long count, long nv, int rows, const int one) {
-    if (rows == 1)
-        spread_results(d, f, from, base, n, i, j, count, SPREAD, 1, one);
-    else if (nv == 1)
-        spread_results(d, f, from, base, n, i, j, count, 1, SPREAD_ROWS, one);
-    else if (nv == 2)
-        spread_results(d, f, from, base, n, i, j, count, 2, SPREAD_ROWS, one);
-    else
-        spread_results(d, f, from, base, n, i, j, count, SPREAD, SPREAD_ROWS, one);
-}
-
-static void spread_rows(const planar *d, const fd_conv_phase *f, long n, long i0, long i1) {
-    const long L = d->p->lanes, columns = SPREAD_SIZE / L;
-    const int one = columns <= VL; /* one vector of x holds the columns of all */
-    vi from[SPREAD];
-    long base[SPREAD];
-    for (int v = 0; v < SPREAD; v++) {
-        int32_t at[VL];
-        base[v] = one ? 0 : v * VL / L;
-        for (int l = 0; l < VL; l++) at[l] = (int32_t)((v * VL + l) / L - base[v]);
-        from[v] = viload(at);
-    }
-    for (long i = i0; i < i1;) {
-        const int rows = i1 - i >= SPREAD_ROWS ? SPREAD_ROWS : 1;
-        for (long j = 0; j < f->w->size; j += columns) {
-            const long count = FD_MIN(columns, f->w->size - j), nv = (count * L + VL - 1) / VL;
-            if (one)
-                spread_group(d, f, from, base, n, i, j, count, nv, rows, 1);
-            else
-                spread_group(d, f, from, base, n, i, j, count, nv, rows, 0);
-        }
-        i += rows;
-    }
-}
-#endif
-
 static void planar_chunk(void *ctx, long chunk) {
     const planar *d = ctx;
     const fd_conv *p = d->p;
@@ -208,12 +91,6 @@ static void planar_chunk(void *ctx, long chunk) {
     const long widest = p->lanes <= fd_tile_rows(FD_NV) ? FD_NV : FD_NV - 1;
     float sums[FD_MR_MAX * FD_NR];
     if (i0 >= i1) return;
-#if VL > 4
-    if (d->spread) {
-        spread_rows(d, f, n, i0, i1);
-        return;
-    }
-#endif
     const long W = f->w->size, length = d->flat ? (i1 - i0 - 1) * d->b.W + W : W;
     for (long i = i0; i < (d->flat ? i0 + 1 : i1); i++)
         for (long j = 0; j < length;) {
@@ -251,34 +128,49 @@ int FN(fd_conv_planar)(const fd_conv *p) {
     }
     d.along_row = C < p->KW;
     d.flat = C == 1 && steps_of_one;
-    long size = p->x.N * d.b.H * C * d.b.W + FD_NR, weights = taps * C * p->lanes;
-#if VL > 4
-    d.spread = C <= SPREAD_CHANNELS && p->y_w == p->lanes;
-    if (d.spread) weights = (taps * C + 1) * SPREAD_SIZE;
-#endif
     const double each = fd_conv_work(p) / (double)(p->phases * p->x.N * tallest);
     d.rows = (long)FD_MAX(1, FD_MIN((double)tallest, CHUNK_WORK / FD_MAX(1, each)));
     d.blocks = (tallest + d.rows - 1) / d.rows;
     d.rows = (tallest + d.blocks - 1) / d.blocks;
-    d.x = fd_pool_get((size_t)(size + weights) * sizeof(float));
+    const size_t size = (size_t)(p->x.N * d.b.H * C * d.b.W) + FD_NR;
+    d.x = FN(fd_planar_copy)(&p->x, d.b, (size_t)(taps * C * p->lanes));
     if (!d.x) return FD_NO_MEMORY;
     d.w = d.x + size;
-    memset(d.w - FD_NR, 0, FD_NR * sizeof(float));
-    fd_run(copy_row, &d, p->x.N * d.b.H, 4.0 * (double)size);
-#if VL > 4
-    if (d.spread) {
-        d.bias = d.w + taps * C * SPREAD_SIZE;
-        for (long i = 0; i < SPREAD_SIZE; i++) d.bias[i] = p->bias ? p->bias[i % p->lanes] : 0.0f;
-        float *out = d.w;
-        for (long i = 0; i < p->phases; i++) {
-            p->phase[i].packed = out;
-            spread_weights(p, p->phase + i, out);
-            out += fd_conv_taps(p->phase + i) * C * SPREAD_SIZE;
-        }
-    }
-#endif
-    if (!d.spread) pack(&d);
+    pack(&d);
     fd_run(planar_chunk, &d, p->phases * p->x.N * d.blocks, fd_conv_work(p));
     fd_pool_put(d.x);
     return FD_OK;
+}
+
+/* --- planar copies ---------------------------------------------------------------------------------------------------- */
+typedef struct {
+    const fd_map *m;
+    fd_border b;
+    float *out;
+} copy_job;
+
+static void copy_row(void *ctx, long chunk) {
+    const copy_job *g = ctx;
+    const fd_map *m = g->m;
+    const long n = chunk / g->b.H, row = chunk % g->b.H, h = row - g->b.top, C = m->C, W = g->b.W;
+    float *out = g->out + chunk * C * W;
+    if (h < 0 || h >= m->H) {
+        memset(out, 0, (size_t)(C * W) * sizeof(float));
+        return;
+    }
+    fd_copy_matrix(m->p + n * m->n + h * m->h, m->c, m->w, C, m->W, out + g->b.left, W);
+    const long end = g->b.left + m->W;
+    for (long c = 0; c < C; c++) {
+        memset(out + c * W, 0, (size_t)g->b.left * sizeof(float));
+        memset(out + c * W + end, 0, (size_t)(W - end) * sizeof(float));
+    }
+}
+
+float *FN(fd_planar_copy)(const fd_map *m, fd_border b, size_t more) {
+    const size_t size = (size_t)(m->N * b.H * m->C * b.W);
+    copy_job g = {m, b, fd_pool_get((size + FD_NR + more) * sizeof(float))};
+    if (!g.out) return NULL;
+    memset(g.out + size, 0, FD_NR * sizeof(float));
+    fd_run(copy_row, &g, m->N * b.H, 4.0 * (double)size);
+    return g.out;
 }

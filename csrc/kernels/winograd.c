@@ -269,16 +269,24 @@ static __attribute__((noinline)) void transpose(const float *in, long in_row, lo
 static void transform_filter(const plan *p, long n0, float *U, long f_stride) {
     const fd_winograd_args *g = p->g;
     const long nv = fd_panel_vectors(n0, g->K), nr = nv * VL, C = g->C, width = FD_MIN(nr, g->K - n0);
-    const int packed_taps = g->w_w == 1 && g->w_h == 3 && g->w_c == 9; /* torch's (O, C, 3, 3) in one piece */
-    float taps[VL * 9 * FD_NR];                                        /* [c][tap][k] of VL channels */
+    /* torch's (O, C, 3, 3) in one piece: the taps of all channels, or (data gradient) of all lanes, lie side by side */
+    const int by_channel = g->w_w == 1 && g->w_h == 3 && g->w_c == 9, by_lane = g->w_w == 1 && g->w_h == 3 && g->w_k == 9;
+    float taps[(VL * 9 + VL) * FD_NR]; /* [c][tap][k] of VL channels; blocks of VL rows may reach over the end */
     for (long c0 = 0; c0 < C; c0 += VL) {
         const long cn = FD_MIN(VL, C - c0);
-        if (packed_taps && width == nr) {
+        if (by_channel && width == nr) {
             for (long n = 0; n < nr; n += VL)
                 for (long i = 0; i < cn * 9; i += VL) {
-                    const long lanes = FD_MIN(VL, cn * 9 - i);
-                    transpose(g->w + (n0 + n) * g->w_k + c0 * 9 + i, g->w_k, lanes, taps + i * nr + n, nr);
+                    const float *w = g->w + (n0 + n) * g->w_k + c0 * 9 + i;
+                    for (long j = 0; j < VL; j++) fd_prefetch(w + j * g->w_k + VL * 9); /* for the next channels */
+                    transpose(w, g->w_k, FD_MIN(VL, cn * 9 - i), taps + i * nr + n, nr);
                 }
+        } else if (by_lane && width == nr) { /* the rows of zeros that follow a channel become the next one's */
+            for (long c = 0; c < cn; c++)
+                for (long n = 0; n < nr; n += VL)
+                    for (long i = 0; i < 9; i += VL)
+                        transpose(g->w + (c0 + c) * g->w_c + (n0 + n) * 9 + i, 9, FD_MIN(VL, 9 - i),
+                                  taps + (c * 9 + i) * nr + n, nr);
         } else {
             for (long c = 0; c < cn; c++)
                 for (long tap = 0; tap < 9; tap++) {
