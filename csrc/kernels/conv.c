@@ -50,6 +50,7 @@ static long *gradient_axis(fd_conv_axis *a, long *memory, long r, long length, l
         at[count] = distance / stride;
         src[count++] = u;
     }
+    if (!count) at[0] = src[0] = 0; /* products of length 0 form their addresses all the same */
     *a = (fd_conv_axis){.size = (length - r + stride - 1) / stride, .first = r, .step = 1, .taps = count, .at = at, .src = src};
     return src + taps;
 }

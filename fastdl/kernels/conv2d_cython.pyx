@@ -4,7 +4,6 @@ Idea: rows of the register tiles are pointers to input pixels, so the column mat
 chosen by shape. Beats NumPy by the memory it does not touch, by SIMD and threads. Costs one packed copy of the filters a call.
 """
 
-import numpy as np
 
 cimport numpy as cnp
 
@@ -62,7 +61,7 @@ cdef int run(Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, bias, stri
     g.bias = NULL
     g.db = NULL if db is None else f32(db)
     if bias is not None:
-        bias_row = np.ascontiguousarray(bias)
+        bias_row = contiguous(bias)
         g.bias = f32(bias_row)
     g.act = FD_ACT_RELU if act is not None else FD_ACT_NONE
     g.exact = _conv_algorithm.exact

@@ -41,7 +41,7 @@ def _numbers(index, V):
     """index as (T,) int64, checked."""
     if index.dtype.kind not in "iu":
         raise TypeError(f"embedding: index must hold integers, not {index.dtype} (use .long())")
-    rows = np.ascontiguousarray(index.reshape(-1), dtype=np.int64)
+    rows = np.require(index.reshape(-1), np.int64, "CA")
     if rows.size and (rows.min() < 0 or rows.max() >= V):
         wrong = rows[(rows < 0) | (rows >= V)][0]
         raise IndexError(f"embedding: index {wrong} is outside the table, whose rows are 0 to {V - 1}")

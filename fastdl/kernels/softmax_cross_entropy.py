@@ -82,7 +82,7 @@ def _check(logits, labels, weight, ignore_index, label_smoothing, reduction):
         raise ValueError(f"cross_entropy: label_smoothing must lie between 0 and 1; got {label_smoothing}")
     counted = _check_range(labels, C, ignore_index)
     rows = contiguous(logits.reshape(1, -1)) if logits.ndim == 1 else channels_inner(logits)
-    flat = np.ascontiguousarray(labels, np.int64).reshape(-1)
+    flat = np.require(labels, np.int64, "CA").reshape(-1)
     if reduction != "mean":
         divisor = 1.0
     elif weight is None:
