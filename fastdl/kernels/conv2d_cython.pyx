@@ -4,7 +4,6 @@ Idea: rows of the register tiles are pointers to input pixels, so the column mat
 chosen by shape. Beats NumPy by the memory it does not touch, by SIMD and threads. Costs one packed copy of the filters a call.
 """
 
-
 cimport numpy as cnp
 
 from fastdl._native cimport check, dim, f32, stride as step_of, table
