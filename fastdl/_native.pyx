@@ -130,7 +130,8 @@ def copy_transposed(cnp.ndarray x, cnp.ndarray out):
         return False
     cdef fd_relayout_args g
     g.batch, g.rows, g.cols, g.size = dims[0] if n == 3 else 1, dims[n - 2], dims[n - 1], size
-    g.x, g.x_batch, g.x_col, g.out = cnp.PyArray_DATA(x), steps[0] // size if n == 3 else 0, steps[n - 1] // size, cnp.PyArray_DATA(out)
+    g.x, g.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
+    g.x_batch, g.x_col = steps[0] // size if n == 3 else 0, steps[n - 1] // size
     cdef int code
     with nogil:
         code = (<const fd_kernels *> fd_table()).relayout(&g)
