@@ -33,6 +33,7 @@ from fastdl.nn.activation import (
     Threshold,
 )
 from fastdl.nn.attention import MultiheadAttention
+from fastdl.nn.cache import KVCache
 from fastdl.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from fastdl.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from fastdl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout
@@ -94,6 +95,12 @@ from fastdl.nn.pool import (
     MaxUnpool1d,
     MaxUnpool2d,
 )
+from fastdl.nn.positional import (
+    LearnedPositionalEncoding,
+    RelativePositionBias,
+    RotaryEmbedding,
+    SinusoidalPositionalEncoding,
+)
 from fastdl.nn.reshape import (
     Flatten,
     PixelShuffle,
@@ -104,3 +111,11 @@ from fastdl.nn.reshape import (
     UpsamplingNearest2d,
 )
 from fastdl.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from fastdl.nn.transformer import (
+    FeedForward,
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)

@@ -18,8 +18,11 @@ class MultiheadAttention(Module):
                 key_padding_mask (N, S), attn_mask (L, S) or (N num_heads, L, S): True (or -inf) takes no part
     Parameters  in_proj_weight (3E, E), or q_proj_weight (E, E), k_proj_weight (E, K), v_proj_weight (E, V) where K or V
                 differs from E; in_proj_bias (3E,), bias_k, bias_v (1, 1, E); out_proj.weight (E, E), out_proj.bias (E,)
+                cache: a KVCache, for inference; key and value are then the new tokens, S counts the cached ones too, and
+                is_causal means that new token t sees all cached ones and the new ones up to t
     Returns     (output, weights): weights (N, L, S) averaged over the heads, or (N, num_heads, L, S); None without
                 need_weights, which is the faster way (the fused kernel never forms them)
+    Notes       a query that may see no key at all gets weights 0 and the output out_proj.bias (torch: NaN)
     Ref         Vaswani et al. 2017, arXiv 1706.03762
     """
 
@@ -77,6 +80,7 @@ class MultiheadAttention(Module):
         attn_mask=None,
         average_attn_weights=True,
         is_causal=False,
+        cache=None,
     ):
         alone = len(query.shape) == 2  # one sequence, without the axis N
         if alone:
@@ -84,15 +88,39 @@ class MultiheadAttention(Module):
             if key_padding_mask is not None:
                 key_padding_mask = key_padding_mask.unsqueeze(0)
         elif not self.batch_first:
-            query, key, value = query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)
+            value = None if value is key else value.transpose(0, 1)
+            key = None if key is query else key.transpose(0, 1)
+            query = query.transpose(0, 1)
+            key = query if key is None else key  # the same object again: one product projects all three
+            value = key if value is None else value
         for name, x, size in (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim)):
             if len(x.shape) != 3 or x.shape[2] != size:
                 raise ValueError(f"MultiheadAttention: {name} must end in an axis of {size}; got shape {x.shape}")
-        q, k, v = self._project(query, key, value)
-        N, L, S = q.shape[0], q.shape[1], k.shape[1]
+        N, L = query.shape[:2]
+        if cache is not None and cache.static and cache.length:
+            q = self._heads(self._project_query(query))
+            k, v = cache.get()
+        else:
+            q, k, v = self._project(query, key, value)
+            if cache is None:
+                k, v, added = self._extra_keys(k, v)
+            elif self.bias_k is not None or self.add_zero_attn:
+                raise ValueError("MultiheadAttention: add_bias_kv and add_zero_attn do not work with a cache")
+            q, k, v = self._heads(q), self._heads(k), self._heads(v)  # (N, num_heads, L or S, d)
+            if cache is not None:
+                k, v = cache.append(k, v)
+        added = 0 if cache is not None else added
+        S = k.shape[2] - added
+        if is_causal and (key_padding_mask is not None or (cache is not None and L != S)):
+            offset = 0 if cache is None else S - L  # keys that lie before the first query
+            if attn_mask is None and not (L == 1 and offset == S - 1):  # one query that sees everything needs no mask
+                attn_mask = Tensor(~np.tri(L, S, offset, dtype=bool))
+            is_causal = False
         mask = _merge(attn_mask, key_padding_mask, N, self.num_heads, L, S, q.dtype)
-        k, v, mask = self._extra_keys(k, v, mask)
-        q, k, v = self._heads(q), self._heads(k), self._heads(v)  # (N, num_heads, L or S, d)
+        if added and is_causal and mask is None:
+            mask = Tensor(_causal(L, S, q.dtype))
+        if added and mask is not None:
+            mask = F.pad(mask, (0, added))
         p = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
@@ -101,7 +129,7 @@ class MultiheadAttention(Module):
                 scores = scores + mask
             elif is_causal:
                 scores = scores + Tensor(_causal(L, k.shape[2], q.dtype))
-            weights = F.softmax(scores, -1)
+            weights = _softmax(scores, mask)
             attended = F.dropout(weights, p, True) @ v
         else:
             attended = F.scaled_dot_product_attention(q, k, v, mask, p, is_causal and mask is None)
@@ -128,11 +156,16 @@ class MultiheadAttention(Module):
             for i, x in enumerate((query, key, value))
         ]
 
+    def _project_query(self, query):
+        E, bias = self.embed_dim, self.in_proj_bias
+        w = self.q_proj_weight if self.in_proj_weight is None else self.in_proj_weight[:E]
+        return F.linear(query, w, None if bias is None else bias[:E])
+
     def _heads(self, x):
         return x.reshape(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
 
-    def _extra_keys(self, k, v, mask):
-        """Append bias_k, bias_v and the zero key, which every query may see."""
+    def _extra_keys(self, k, v):
+        """Append bias_k, bias_v and the zero key, which every query may see; and how many were added."""
         from fastdl.ops.shape import cat
 
         N, added = k.shape[0], 0
@@ -144,9 +177,7 @@ class MultiheadAttention(Module):
             zero = Tensor(np.zeros((N, 1, self.embed_dim), k.dtype))
             k, v = cat([k, zero], 1), cat([v, zero], 1)
             added += 1
-        if added and mask is not None:
-            mask = F.pad(mask, (0, added))
-        return k, v, mask
+        return k, v, added
 
     def extra_repr(self):
         return f"embed_dim={self.embed_dim}, num_heads={self.num_heads}"
@@ -157,6 +188,16 @@ def _additive(mask, dtype):
     if mask.dtype == np.bool_:
         return Tensor(np.where(mask.array, -np.inf, 0).astype(dtype))
     return mask
+
+
+def _softmax(scores, mask):
+    """softmax over the last axis; 0 in rows that may attend to nothing."""
+    if mask is not None:
+        empty = np.max(mask.array, axis=-1, keepdims=True, initial=-np.inf) == -np.inf
+        if empty.any():
+            weights = F.softmax(scores.masked_fill(Tensor(empty), 0.0), -1)
+            return weights.masked_fill(Tensor(empty), 0.0)
+    return F.softmax(scores, -1)
 
 
 def _causal(L, S, dtype):
