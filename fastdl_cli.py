@@ -71,8 +71,37 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--threads", type=positive, nargs="+", metavar="N", help="thread counts (default 1 and all)")
     bench.add_argument("--pairs", type=positive, default=20, metavar="N", help="turns of each side (default 20)")
     bench.add_argument("--rungs", action="store_true", help="time the NumPy and Numba rungs too (naive: study)")
-    bench.add_argument("--out", metavar="FOLDER", help="write results.json and results.md there")
+    bench.add_argument("--out", metavar="FOLDER", help="write benchmarks.json and benchmarks.md there")
+
+    gate = command("gate", "prove one entry of the course: train, judge on held-out data, compare with its bound")
+    gate.add_argument("name", metavar="GATE", help="its name or the number of its entry; `list` for all of them")
+    gate_options(gate)
+
+    report = command("report", "prove every entry of some lectures and write the table of the outcomes")
+    report.add_argument("what", choices=("lectures",))
+    report.add_argument("lectures", nargs="+", type=lectures, metavar="N", help="numbers and ranges: 1-3 5")
+    gate_options(report, out="docs")
     return top
+
+
+def lectures(text: str) -> range:
+    """`3`, or `1-3`."""
+    first, _, last = text.partition("-")
+    chosen = range(int(first), int(last or first) + 1)
+    if not chosen or chosen[0] < 1 or chosen[-1] > 10:
+        raise ValueError(text)
+    return chosen
+
+
+lectures.__name__ = "number of a lecture"
+
+
+def gate_options(command, out=None):
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    command.add_argument("--smoke", action="store_true", help="some seconds only, with weaker claims; writes nothing")
+    where = f"where results.md and results.json go (default {out})" if out else "keep the outcome in results.md there"
+    command.add_argument("--out", default=out, metavar="FOLDER", help=where)
+    machine_options(command)
 
 
 def machine_options(command):

@@ -9,5 +9,5 @@ sides.py       the two libraries behind one small interface
 worker.py      the process of one side: builds a workload, times turns, saves results for the comparison
 pair.py        the protocol: two pinned processes, ABBA turns, medians, a bootstrap interval of the ratio
 roofline.py    what the machine can do at most
-report.py      results.json and the table results.md
+report.py      benchmarks.json and the table benchmarks.md
 """

@@ -1,4 +1,4 @@
-"""results.json (everything) and results.md (the table) of a benchmark run. A run adds to the rows of earlier ones."""
+"""benchmarks.json (everything) and benchmarks.md (the table) of a benchmark run. A run adds to the rows of earlier ones."""
 
 import importlib.util
 import json
@@ -13,7 +13,7 @@ from .workloads import WORKLOADS
 def save(folder, rows, limits, machine):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "results.json"
+    file = folder / "benchmarks.json"
     known = json.loads(file.read_text()) if file.exists() else {"rows": []}
     fresh = {(row["workload"], row["threads"]) for row in rows}
     kept = [row for row in known["rows"] if (row["workload"], row["threads"]) not in fresh]
@@ -22,7 +22,7 @@ def save(folder, rows, limits, machine):
     limits = {**known.get("limits", {}), **{str(n): limit for n, limit in limits.items()}}
     results = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "limits": limits, "rows": merged}
     file.write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "results.md").write_text(markdown(results))
+    (folder / "benchmarks.md").write_text(markdown(results))
     if importlib.util.find_spec("matplotlib"):
         from . import plot
 

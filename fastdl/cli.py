@@ -5,7 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from fastdl import kernels, threads
+from fastdl import kernels
+from fastdl.cli_common import describe_machine, use_machine
 
 
 def info(args):
@@ -69,14 +70,13 @@ def bench(args):
     main.run(args)
 
 
-def use_machine(args):
-    """--threads and --backend."""
-    if args.threads:
-        threads.set_num_threads(args.threads)
-    if getattr(args, "backend", None):
-        kernels.use(args.backend)
+def gate(args):
+    from fastdl.cli_gates import gate
+
+    gate(args)
 
 
-def describe_machine() -> str:
-    n = threads.get_num_threads()
-    return f"{n} thread{'s' if n > 1 else ''}, rung {kernels.backend()}"
+def report(args):
+    from fastdl.cli_gates import report
+
+    report(args)

@@ -126,7 +126,7 @@ def test_report_keeps_rows_of_earlier_runs_and_says_what_is_not_met(tmp_path):
     report.save(tmp_path, [row(1.2)], limits, machine)
     other = row(0.9) | {"workload": "matmul 256x256x256"}
     report.save(tmp_path, [other], limits, machine)
-    text = (tmp_path / "results.md").read_text()
+    text = (tmp_path / "benchmarks.md").read_text()
     (first,) = [line for line in text.splitlines() if line.startswith("| matmul 1024")]
     (second,) = [line for line in text.splitlines() if line.startswith("| matmul 256")]
     assert "1.20" in first and "| yes |" in first and "2.0e-07" in first and first.endswith("| 3 |")
@@ -142,7 +142,7 @@ def test_report_shows_memory_and_draws_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     measured = row(1.2) | {"memory": {"fastdl": 3 * 2**20, "torch": 5 * 2**20}}
     report.save(tmp_path, [measured], {1: measured["limit"]}, {"cpu": "a CPU", "isa": "avx2", "versions": []})
-    assert "| matmul 1024x1024x1024 | 1 | 3 | 5 |" in (tmp_path / "results.md").read_text()
+    assert "| matmul 1024x1024x1024 | 1 | 3 | 5 |" in (tmp_path / "benchmarks.md").read_text()
     for name in ("roofline.png", "ratios.png"):
         colours = image.open(tmp_path / name).convert("RGB").getcolors(2**24)
         assert {(0x1B, 0x6C, 0xA8)} <= {colour for _, colour in colours}, f"{name} shows nothing of fastdl"

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastdl.autograd import Tensor
 from fastdl.io import safetensors
+from fastdl.io.atomic import whole_file
 from fastdl.io.tree import flatten, unflatten
 
 _STRUCTURE = "fastdl"  # key of __metadata__ that holds the nesting of what was saved
@@ -28,8 +29,7 @@ def save(obj, path) -> None:
     if hasattr(obj, "state_dict") and not isinstance(obj, dict):
         obj = obj.state_dict()
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
+    with whole_file(path) as unfinished:
         if path.suffix == ".npz":
             if not isinstance(obj, dict):
                 raise TypeError("save: an .npz file takes a flat dict of tensors")
@@ -42,9 +42,6 @@ def save(obj, path) -> None:
         else:
             structure, arrays = flatten(obj)
             safetensors.save_file(arrays, unfinished, {_STRUCTURE: json.dumps(structure)})
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _is_flat(obj):
