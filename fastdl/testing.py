@@ -10,8 +10,11 @@ A Case names an entry point of the contract, the arrays it takes and its other p
 An array is a shape (standard normal numbers), an array, a function of a numpy Generator, or None.
 """
 
+import hashlib
 import importlib.util
+import math
 import sys
+import zlib
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -165,3 +168,65 @@ def assert_close(got, want, dtype, K: int = 1, factor: float = 4.0, what: str = 
     assert np.all(np.abs(g - w) <= bound), (
         f"{what}: {g[worst]} instead of {w[worst]}, off by {abs(g[worst] - w[worst]):.3g} (allowed {bound[worst]:.3g})"
     )
+
+
+# ------------------------------------------------------------------------------------ reference weights without a file
+
+
+def hashed(key: str, shape) -> np.ndarray:
+    """Numbers in [-1, 1), float32 of this shape, that depend on the key and the index alone.
+
+    Element i (C order) is h(i) / 2^31 - 1, where h starts as crc32(key) xor (i * 0x9E3779B1 mod 2^32) and goes through the
+    last steps of MurmurHash3: h ^= h >> 16, h *= 0x85EBCA6B, h ^= h >> 13, h *= 0xC2B2AE35, h ^= h >> 16 (mod 2^32).
+    """
+    h = np.arange(math.prod(shape), dtype=np.uint32)
+    h *= np.uint32(0x9E3779B1)
+    h ^= np.uint32(zlib.crc32(key.encode()))
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        h ^= h >> np.uint32(shift)
+        h *= np.uint32(factor)
+    h ^= h >> np.uint32(16)
+    values = h.astype(np.float32)
+    values *= np.float32(2.0**-31)
+    values -= np.float32(1)
+    return values.reshape(shape)
+
+
+def hashed_weights(shapes: dict) -> dict:
+    """{key: array} for {key: shape}: weights that need no file, so that outputs can be stored and compared.
+
+    u = hashed(key, shape): two and more axes u sqrt(6 / prod(shape[1:])) (He's variance); of one axis "weight" 1 + u/10,
+    "running_var" 1 + u/2, all others (biases, means) u/10; "num_batches_tracked" 0.
+    """
+    values = {}
+    for key, shape in shapes.items():
+        name = key.rpartition(".")[2]
+        if name == "num_batches_tracked":
+            values[key] = np.zeros(shape, np.int64)
+            continue
+        u = hashed(key, shape)
+        if len(shape) >= 2:
+            u *= np.float32(math.sqrt(6 / math.prod(shape[1:])))
+        elif name == "weight":
+            u = 1 + u / 10
+        else:
+            u = 1 + u / 2 if name == "running_var" else u / 10
+        values[key] = u
+    return values
+
+
+def fill_hashed(module):
+    """Give a module the hashed_weights of its state_dict's keys; returns it."""
+    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    module.load_state_dict(hashed_weights(shapes))
+    return module
+
+
+def keys_hash(state_dict) -> str:
+    """SHA-256 (first 16 hex digits) of the sorted lines "key (shape)"; num_batches_tracked does not count."""
+    lines = [
+        f"{key} {tuple(map(int, value.shape))}"
+        for key, value in state_dict.items()
+        if not key.endswith("num_batches_tracked")
+    ]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]

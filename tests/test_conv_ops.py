@@ -145,3 +145,27 @@ def test_errors():
         F.conv2d(x.double(), w)
     with pytest.raises(ValueError, match="auto"):
         fd.set_conv_algorithm("fast")
+
+
+def test_relu_in_the_same_pass():
+    x, w, b = tensors(CASES[0])
+    assert gradcheck(lambda *t: F.conv2d(*t, act="relu"), (x, w, b))
+    assert gradgradcheck(lambda *t: F.conv2d(*t, act="relu"), (x, w, b))
+    x, w, b = tensors(CASES[0], np.float32)
+    fused, plain = F.conv2d(x, w, b, act="relu"), F.relu(F.conv2d(x, w, b))
+    np.testing.assert_array_equal(fused.detach().numpy(), plain.detach().numpy())
+    with pytest.raises(ValueError, match="act"):
+        F.conv2d(x, w, b, act="tanh")
+
+
+def test_sequential_gives_a_convolution_its_relu(monkeypatch):
+    calls = []
+    original = F.conv2d
+    monkeypatch.setattr(F, "conv2d", lambda *args: calls.append(args[7]) or original(*args))
+    nn, x = fd.nn, fd.rand(2, 3, 8, 8)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Identity(), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+    y = net(x)
+    assert calls == ["relu", None]  # before a pool the maxima get it: no more is kept for the backward pass than they
+    for layer in net:
+        x = layer(x)
+    np.testing.assert_array_equal(y.detach().numpy(), x.detach().numpy())

@@ -38,6 +38,7 @@ from fastdl.nn.containers import ModuleDict, ModuleList, ParameterDict, Paramete
 from fastdl.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from fastdl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout
 from fastdl.nn.embedding import Embedding
+from fastdl.nn.init import init_empty
 from fastdl.nn.linear import Bilinear, Identity, Linear
 from fastdl.nn.loss import (
     BCELoss,

@@ -1,13 +1,16 @@
 """Modules and parameters in sequences and dicts."""
 
 from fastdl.nn.activation import ReLU
-from fastdl.nn.linear import Linear
+from fastdl.nn.conv import Conv2d
+from fastdl.nn.linear import Identity, Linear
 from fastdl.nn.module import Module
 from fastdl.nn.norm import BatchNorm1d, BatchNorm2d
 from fastdl.nn.parameter import Parameter
 from fastdl.nn.pool import MaxPool2d
 
-TAKES_RELU = frozenset((BatchNorm1d, BatchNorm2d, Linear))  # these very classes: another forward may know no `act`
+TAKES_RELU = frozenset(
+    (BatchNorm1d, BatchNorm2d, Conv2d, Linear)
+)  # these very classes: another forward may know no `act`
 
 
 class _Indexed(Module):
@@ -81,8 +84,8 @@ def _commute(relu, pool):
 class Sequential(_Indexed):
     """Modules one after the other: Sequential(a, b)(x) is b(a(x)). Takes modules, or one dict of named modules.
 
-    Two neighbours may run as one, with the same bits, unless one of them has hooks: a BatchNorm or Linear and the ReLU after it
-    take one pass over memory; a ReLU before a MaxPool2d is applied to the maxima, which are fewer.
+    Two neighbours may run as one, with the same bits, unless one of them has hooks: a BatchNorm, Conv2d or Linear and the ReLU
+    after it take one pass over memory; a ReLU before a MaxPool2d is applied to the maxima, which are fewer.
     """
 
     def __init__(self, *modules):
@@ -95,11 +98,17 @@ class Sequential(_Indexed):
     def forward(self, x):
         attributes = self.__dict__
         members = [attributes[name] for name in self._kinds]  # a Sequential registers nothing but modules
+        members = [m for m in members if type(m) is not Identity or m._hooked]
         skip = False
-        for member, following in zip(members, [*members[1:], None]):
+        for member, following, third in zip(members, [*members[1:], None], [*members[2:], None, None]):
             if skip:
                 skip = False
-            elif type(following) is ReLU and type(member) in TAKES_RELU and not (member._hooked or following._hooked):
+            elif (
+                type(following) is ReLU
+                and type(member) in TAKES_RELU
+                and not (member._hooked or following._hooked)
+                and not (type(third) is MaxPool2d and type(member) is Conv2d and _commute(following, third))
+            ):
                 x = member(x, act="relu")
                 skip = True
             elif type(following) is MaxPool2d and type(member) is ReLU and _commute(member, following):

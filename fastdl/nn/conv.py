@@ -96,11 +96,11 @@ class _ForwardConv(_Conv):
             border += [total // 2, total - total // 2]
         return tuple(border)
 
-    def forward(self, x):
+    def forward(self, x, *act):
         padding = self.padding
         if self._border is not None:
             x, padding = F.pad(x, self._border, self.padding_mode), 0
-        return self.function(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return self.function(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, *act)
 
 
 class Conv1d(_ForwardConv):
@@ -120,6 +120,9 @@ class Conv1d(_ForwardConv):
 class Conv2d(_ForwardConv):
     """Convolution over images.
 
+    Beyond torch: forward(x, act="relu") applies ReLU before the result is stored; a Sequential does so by itself where
+    ReLU follows.
+
     Shapes      x (N, C, H, W) -> (N, O, OH, OW), OH = (H + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1
     Parameters  weight (O, C/groups, KH, KW), bias (O,)
 
@@ -131,6 +134,9 @@ class Conv2d(_ForwardConv):
     @staticmethod
     def function(*args):
         return F.conv2d(*args)
+
+    def forward(self, x, act=None):
+        return super().forward(x, act)
 
 
 class _TransposedConv(_Conv):

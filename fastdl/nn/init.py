@@ -5,14 +5,41 @@ and out*prod(window). Numbers come from the global generator (fastdl.manual_seed
 """
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
 from fastdl.autograd import wrote
 from fastdl.ops.random import numpy_generator
 
+_empty = False  # inside init_empty()
+
+
+@contextmanager
+def init_empty():
+    """Layers made inside draw no initial values: their weights hold whatever memory held.
+
+    The memory of a weight is then only reserved: a network of billions of parameters is made in no time, to be counted,
+    to have its keys listed, or to be filled by load_state_dict.
+
+    Example
+    >>> from fastdl import nn
+    >>> with init_empty():
+    ...     layer = nn.Linear(100_000, 10_000)
+    >>> layer.weight.numel()
+    1000000000
+    """
+    global _empty
+    before, _empty = _empty, True
+    try:
+        yield
+    finally:
+        _empty = before
+
 
 def _fill(tensor, values, name):
+    if _empty:
+        return tensor
     tensor.array[...] = values
     wrote(tensor, f"nn.init.{name}")
     return tensor
@@ -20,10 +47,14 @@ def _fill(tensor, values, name):
 
 def _uniform(tensor, low, high, generator, name):
     # Drawn in float64 so that float32 and float64 networks start from the same numbers.
+    if _empty:
+        return tensor
     return _fill(tensor, numpy_generator(generator).uniform(low, high, tensor.shape), name)
 
 
 def _normal(tensor, mean, std, generator, name):
+    if _empty:
+        return tensor
     return _fill(tensor, numpy_generator(generator).normal(mean, std, tensor.shape), name)
 
 
@@ -71,6 +102,8 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
     """Normal, with values outside [a, b] drawn again."""
     if not a < b:
         raise ValueError(f"trunc_normal_: a must be below b; got {a} and {b}")
+    if _empty:
+        return tensor
     rng = numpy_generator(generator)
     values = rng.normal(mean, std, tensor.shape)
     for _ in range(1000):
@@ -145,6 +178,8 @@ def orthogonal_(tensor, gain=1, generator=None):
     """Orthonormal rows, or columns where there are more rows (Saxe et al. 2014); further axes count as columns."""
     if len(tensor.shape) < 2:
         raise ValueError(f"orthogonal_: needs at least 2 axes; got shape {tensor.shape}")
+    if _empty:
+        return tensor
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     flat = numpy_generator(generator).normal(size=(max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(flat)

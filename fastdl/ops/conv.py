@@ -9,29 +9,33 @@ from fastdl.kernels._conv_shapes import deconv_geometry, four_paddings
 from fastdl.kernels._shapes import pair
 from fastdl.kernels.conv2d import conv2d_backward_w, conv2d_forward
 from fastdl.kernels.deconv2d import deconv2d_backward_w, deconv2d_backward_x, deconv2d_forward
+from fastdl.ops.activation import relu_gradient
 from fastdl.ops.shape import squeeze, unsqueeze
 
 
 class Conv2d(Function):
-    """y (N, O, OH, OW) = convolution of x (N, C, H, W) with w (O, C/groups, KH, KW), plus b (O,) or None.
+    """y (N, O, OH, OW) = act(convolution of x (N, C, H, W) with w (O, C/groups, KH, KW), plus b (O,) or None).
 
-    `window` is the kernel's (stride, padding, dilation, groups).
+    `window` is the kernel's (stride, padding, dilation, groups); act is None or "relu".
     """
 
     @staticmethod
-    def forward(ctx, x, w, b, window):
+    def forward(ctx, x, w, b, window, act=None):
+        y = Tensor(conv2d_forward(x.array, w.array, None if b is None else b.array, *window, act))
         if ctx.recording:
-            ctx.save_for_backward(x, w)
+            ctx.save_for_backward(x, w, None if act is None else y)
             ctx.window = window
-        return Tensor(conv2d_forward(x.array, w.array, None if b is None else b.array, *window))
+        return y
 
     @staticmethod
     def backward(ctx, dy):
-        x, w = ctx.saved_tensors
-        need_x, need_w, need_b, _ = ctx.needs_input_grad
+        x, w, y = ctx.saved_tensors
+        need_x, need_w, need_b, *_ = ctx.needs_input_grad
+        if y is not None:
+            dy = relu_gradient(dy, y)
         dx = Deconv2d.apply(dy, w, None, x.array.shape, ctx.window) if need_x else None
         dw, db = _weight_gradients(Conv2dWeight, dy, x, w.array.shape, ctx.window, need_w, need_b)
-        return dx, dw, db, None
+        return dx, dw, db, None, None
 
 
 class Conv2dWeight(Function):
@@ -190,15 +194,16 @@ def _batched(op, input, axes):
     return input, False
 
 
-def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, act=None):
     """Convolution (cross-correlation) of images.
 
     Shapes: input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW), bias (O,) or None; result (N, O, OH, OW) with
     OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1. stride and dilation: one integer or (height, width);
     padding also (top, bottom, left, right), "same" (stride 1) or "valid". The result is channels-last in memory.
+    act, beyond torch, is None or "relu", applied before the result is stored.
     """
     x, single = _batched("conv2d", input, 4)
-    y = Conv2d.apply(x, weight, bias, _window("conv2d", weight.array.shape, stride, padding, dilation, groups))
+    y = Conv2d.apply(x, weight, bias, _window("conv2d", weight.array.shape, stride, padding, dilation, groups), act)
     return squeeze(y, 0) if single else y
 
 
