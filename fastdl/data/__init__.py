@@ -1,10 +1,20 @@
-"""Data: datasets, samplers, the loader, and one real data set a file."""
+"""Data: datasets, samplers, the loader, one real data set a file, and readers of the usual file formats."""
 
+from fastdl.data import tables
 from fastdl.data._split import Split
+from fastdl.data.bible_en_es import bible_en_es
+from fastdl.data.chorales import chorales
+from fastdl.data.cmudict import cmudict
 from fastdl.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from fastdl.data.digits import digits
+from fastdl.data.django_pairs import django_pairs
+from fastdl.data.emoji import composite, emoji, emoji_categories, emoji_subcategories
+from fastdl.data.kjv import BOOK_GROUPS, kjv, kjv_verses
 from fastdl.data.loader import DataLoader, batch_rng, default_collate
 from fastdl.data.mnist import mnist, mnist5k, read_idx
+from fastdl.data.model_figures import model_figures
+from fastdl.data.photos import photos, texture_patches
+from fastdl.data.pride_and_prejudice import pride_and_prejudice
 from fastdl.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -13,8 +23,11 @@ from fastdl.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from fastdl.data.sentiment import sentiment
+from fastdl.data.table import Table
 
 __all__ = [
+    "BOOK_GROUPS",
     "BatchSampler",
     "ConcatDataset",
     "DataLoader",
@@ -25,13 +38,30 @@ __all__ = [
     "Split",
     "Subset",
     "SubsetRandomSampler",
+    "Table",
     "TensorDataset",
     "WeightedRandomSampler",
     "batch_rng",
+    "bible_en_es",
+    "chorales",
+    "cmudict",
+    "composite",
     "default_collate",
     "digits",
+    "django_pairs",
+    "emoji",
+    "emoji_categories",
+    "emoji_subcategories",
+    "kjv",
+    "kjv_verses",
     "mnist",
     "mnist5k",
+    "model_figures",
+    "photos",
+    "pride_and_prejudice",
     "random_split",
     "read_idx",
+    "sentiment",
+    "tables",
+    "texture_patches",
 ]
