@@ -91,6 +91,12 @@ def unary_cases():
     yield OpCase("celu_alpha", lambda m, x: F(m).celu(x, 0.5), ("3,4",))
     yield OpCase("softplus_beta", lambda m, x: F(m).softplus(x, 2.0, 1.5), ("3,4",))
     yield OpCase("threshold", lambda m, x: F(m).threshold(x, 0.1, 20.0), ("3,4",))
+    yield OpCase("rrelu", lambda m, x: F(m).rrelu(x, 0.1, 0.4), ("3,4",))
+    yield OpCase("hardtanh_limits", lambda m, x: F(m).hardtanh(x, -0.3, 0.6), ("5,4",))
+    yield OpCase("hardshrink_lambd", lambda m, x: F(m).hardshrink(x, 0.8), ("5,4",))
+    yield OpCase("softshrink_lambd", lambda m, x: F(m).softshrink(x, 0.2), ("5,4",))
+    yield OpCase("leaky_relu_slope", lambda m, x: F(m).leaky_relu(x, 0.3), ("3,4",))
+    yield OpCase("glu_0", lambda m, x: F(m).glu(x, 0), ("4,3",))
     yield OpCase("prelu", lambda m, x, w: F(m).prelu(x, w), ("2,3,4", "3"))
     yield OpCase("prelu_one", lambda m, x, w: F(m).prelu(x, w), ("2,3,4", "1"))
 

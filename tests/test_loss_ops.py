@@ -16,6 +16,7 @@ INSIDE = rng.random((6, 5)) * 0.9 + 0.05
 IMAGE = rng.standard_normal((3, 4, 5, 2))
 W4 = rng.random(4) + 0.5
 MAPS = rng.integers(0, 4, (3, 5, 2))
+SEVERAL = np.array([[0, 4, -1, 1, 1], [-1] * 5, [2, 2, 1, -1, 0], [4, 3, 2, 1, 0], [3, -1, -1, 2, 2], [1, 0, 2, 4, -1]])
 PROBABILITIES = INSIDE / INSIDE.sum(1, keepdims=True)
 
 
@@ -56,6 +57,12 @@ LOSSES = [
     same("triplet_margin_loss", X, Y, X[::-1].copy(), swap=True, margin=2.0),
     same("multi_margin_loss", X, LABELS),
     same("multi_margin_loss", X, LABELS, p=2, margin=0.5),
+    same("multilabel_margin_loss", X, SEVERAL),
+    same("multilabel_margin_loss", X[0], SEVERAL[0]),
+    same("multilabel_soft_margin_loss", X * 5, np.round(INSIDE)),
+    same("multilabel_soft_margin_loss", X, np.round(INSIDE), POSITIVE[0]),
+    same("triplet_margin_with_distance_loss", X, Y, X[::-1].copy()),
+    same("triplet_margin_with_distance_loss", X, Y, X[::-1].copy(), swap=True, margin=2.0),
 ]
 OTHERS = [
     same("softmax", X, dim=1),
@@ -93,6 +100,7 @@ def differentiable(name, arrays):
         "cosine_similarity",
         "pairwise_distance",
         "triplet_margin_loss",
+        "triplet_margin_with_distance_loss",
     ):
         return [i for i, a in enumerate(arrays) if is_float(a)]
     return [0, 1] if name in ("mse_loss", "margin_ranking_loss", "cosine_embedding_loss", "gaussian_nll_loss") else [0]

@@ -224,6 +224,14 @@ LOSSES = [
     case("SoftMarginLoss", lambda nn: nn.SoftMarginLoss(), normal(4, 3), signs(4, 3)),
     case("CosineEmbeddingLoss", lambda nn: nn.CosineEmbeddingLoss(0.1), normal(5, 3), normal(5, 3), signs(5)),
     case("TripletMarginLoss", lambda nn: nn.TripletMarginLoss(2.0), normal(5, 3), normal(5, 3), normal(5, 3)),
+    case("MultiMarginLoss", lambda nn: nn.MultiMarginLoss(2, 0.7), normal(6, 5), labels(5, 6)),
+    case("MultiLabelMarginLoss", lambda nn: nn.MultiLabelMarginLoss(), normal(6, 5), labels(5, 6, 5)),
+    case("MultiLabelSoftMarginLoss", lambda nn: nn.MultiLabelSoftMarginLoss(), normal(6, 5), uniform(6, 5)),
+    case(
+        "TripletMarginWithDistanceLoss", lambda nn: nn.TripletMarginWithDistanceLoss(
+            distance_function=lambda a, b: (a - b).abs().sum(-1), margin=2.0, swap=True),
+        normal(5, 3), normal(5, 3), normal(5, 3)
+    ),
     case("TripletMarginLoss swap", lambda nn: nn.TripletMarginLoss(2.0, 1.0, swap=True), normal(5, 3), normal(5, 3), normal(5, 3)),
 ]  # fmt: skip
 

@@ -226,6 +226,39 @@ class PReLU(_Settings):
         return F.prelu(x, self.weight)
 
 
+class RReLU(_Settings):
+    """x where x >= 0, else a x: a drawn for each element from [lower, upper] in training, their mean in evaluation.
+
+    Ref  Xu, Wang, Chen, Li, "Empirical Evaluation of Rectified Activations", 2015, arXiv 1505.00853
+    """
+
+    settings = ("lower", "upper")
+
+    def __init__(self, lower=1 / 8, upper=1 / 3, inplace=False):
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, x):
+        return F.rrelu(x, self.lower, self.upper, self.training, self.inplace)
+
+
+class Maxout(_Settings):
+    """The largest of every `pieces` neighbours along axis `dim`: (..., n pieces, ...) -> (..., n, ...).
+
+    After Linear(d, n * pieces) it is the maxout unit: n maxima of `pieces` affine functions each.
+    Ref  Goodfellow, Warde-Farley, Mirza, Courville, Bengio, "Maxout Networks", 2013, arXiv 1302.4389
+    """
+
+    settings = ("pieces", "dim")
+
+    def __init__(self, pieces, dim=1):
+        super().__init__()
+        self.pieces, self.dim = pieces, dim
+
+    def forward(self, x):
+        return F.maxout(x, self.pieces, self.dim)
+
+
 class GLU(_Settings):
     """The first half of axis `dim` times the sigmoid of the second: (..., 2 n, ...) -> (..., n, ...)."""
 

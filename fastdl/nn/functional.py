@@ -12,10 +12,12 @@ from fastdl.ops.activation import (
     hardtanh,
     leaky_relu,
     logsigmoid,
+    maxout,
     mish,
     prelu,
     relu,
     relu6,
+    rrelu,
     selu,
     silu,
     softplus,
@@ -26,6 +28,7 @@ from fastdl.ops.activation import (
 )
 from fastdl.ops.attention import scaled_dot_product_attention
 from fastdl.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from fastdl.ops.ctc import ctc_loss
 from fastdl.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from fastdl.ops.embedding import embedding
 from fastdl.ops.index import one_hot
@@ -49,7 +52,9 @@ from fastdl.ops.loss import (
     smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
+    triplet_margin_with_distance_loss,
 )
+from fastdl.ops.loss_multilabel import multilabel_margin_loss, multilabel_soft_margin_loss, sigmoid_focal_loss
 from fastdl.ops.matmul import bilinear, linear
 from fastdl.ops.norm import (
     batch_norm,

@@ -203,3 +203,93 @@ class TripletMarginLoss(_Loss):
         return F.triplet_margin_loss(
             anchor, positive, negative, self.margin, self.p, self.eps, self.swap, reduction=self.reduction
         )
+
+
+class TripletMarginWithDistanceLoss(_Loss):
+    """TripletMarginLoss with a distance of one's own: a function of two tensors (N, D) that gives (N,)."""
+
+    def __init__(self, *, distance_function=None, margin=1.0, swap=False, reduction="mean"):
+        super().__init__(reduction)
+        self.distance_function, self.margin, self.swap = distance_function, margin, swap
+
+    def forward(self, anchor, positive, negative):
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
+            reduction=self.reduction,
+        )
+
+
+class MultiMarginLoss(_Loss):
+    """Hinge loss of several classes: the mean over c other than the label t of max(0, margin - x[t] + x[c])^p weight[t].
+
+    Shapes  input (N, C) or (C,); target (N,) or () integers; weight (C,)
+    """
+
+    def __init__(self, p=1, margin=1.0, weight=None, reduction="mean"):
+        super().__init__(reduction)
+        if p not in (1, 2):
+            raise ValueError(f"MultiMarginLoss: p must be 1 or 2; got {p}")
+        self._buffer("weight", weight)
+        self.p, self.margin = p, margin
+
+    def forward(self, input, target):
+        return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class MultiLabelMarginLoss(_Loss):
+    """Hinge loss between each label of a sample and each class that is none; target: the labels, ended by -1.
+
+    Shapes  input (N, C) or (C,); target of the same shape, integers
+    """
+
+    def forward(self, input, target):
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
+class MultiLabelSoftMarginLoss(_Loss):
+    """Binary cross-entropy with logits, averaged over the classes of a sample.
+
+    Shapes  input (N, C) or (C,); target of the same shape, 0 or 1; weight (C,)
+    """
+
+    def __init__(self, weight=None, reduction="mean"):
+        super().__init__(reduction)
+        self._buffer("weight", weight)
+
+    def forward(self, input, target):
+        return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
+
+
+class SigmoidFocalLoss(_Loss):
+    """Binary cross-entropy with logits times (1 - p_t)^gamma, which quiets what is already right (Lin et al. 2017).
+
+    Shapes  inputs and targets of the same shape, targets 0 or 1. alpha in [0, 1] weighs the ones; negative: no weights.
+    """
+
+    def __init__(self, alpha=0.25, gamma=2.0, reduction="mean"):
+        super().__init__(reduction)
+        self.alpha, self.gamma = alpha, gamma
+
+    def forward(self, inputs, targets):
+        return F.sigmoid_focal_loss(inputs, targets, self.alpha, self.gamma, self.reduction)
+
+
+class CTCLoss(_Loss):
+    """-log of the probability of a label sequence over all its alignments with T time steps (Graves et al. 2006).
+
+    Shapes  log_probs (T, N, C) or (T, C); targets (N, S) or (sum of target_lengths,); both lengths (N,)
+    """
+
+    def __init__(self, blank=0, reduction="mean", zero_infinity=False):
+        super().__init__(reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(self, log_probs, targets, input_lengths, target_lengths):
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )

@@ -13,7 +13,10 @@ from fastdl.kernels._special import erf_array
 from fastdl.kernels.activation import activation_backward, activation_forward
 from fastdl.ops._dtypes import as_float
 from fastdl.ops._quiet import quietly
+from fastdl.ops.elementwise import where
+from fastdl.ops.reduce import amax
 from fastdl.ops.unary import evaluate, large, sigmoid_array
+from fastdl.random import generator
 from fastdl.tape import Function, TensorBase, is_grad_enabled, unpack, wrap
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -176,7 +179,7 @@ def prelu(input, weight):
                 f"whose shape is {input.shape}"
             )
         weight = weight.reshape((-1,) + (1,) * (input.ndim - 2))
-    return relu(input) - weight * relu(-input)
+    return where(input > 0, input, weight * input)
 
 
 class Elu(Function):
@@ -343,3 +346,24 @@ def glu(input, dim=-1):
         raise RuntimeError(f"glu: axis {dim} of shape {input.shape} cannot be halved")
     a, b = input.chunk(2, dim)
     return a * b.sigmoid()
+
+
+def rrelu(input, lower=1 / 8, upper=1 / 3, training=False, inplace=False):
+    """input where not negative, else input times a slope: drawn for each element from [lower, upper], or their mean."""
+    if not lower <= upper:
+        raise ValueError(f"rrelu: lower must not exceed upper; got {lower} and {upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2)
+    x = as_float(input)
+    slope = generator().uniform(lower, upper, x.array.shape).astype(x.array.dtype)
+    slope[x.array >= 0] = 1
+    return x * wrap(slope)
+
+
+def maxout(input, pieces, dim=1):
+    """The largest of every `pieces` neighbours along dim: (..., n pieces, ...) -> (..., n, ...)."""
+    size = input.shape[dim]
+    if pieces < 1 or size % pieces:
+        raise ValueError(f"maxout: axis {dim} of shape {input.shape} does not divide into groups of {pieces}")
+    dim = dim % input.ndim
+    return amax(input.unflatten(dim, (size // pieces, pieces)), dim + 1)

@@ -17,7 +17,8 @@ from fastdl.ops.index import gather
 from fastdl.ops.softmax import log_softmax, softmax
 
 
-def _reduce(loss, reduction, name):
+def reduced(loss, reduction, name):
+    """The mean or the sum of the losses, or themselves."""
     if reduction == "mean":
         return loss.mean()
     if reduction == "sum":
@@ -121,7 +122,7 @@ def _cross_entropy_with_probabilities(input, target, weight, reduction, label_sm
     loss = -loss.sum(axis)
     if reduction == "mean":
         return loss.sum() / max(1, loss.array.size)
-    return _reduce(loss, reduction, "cross_entropy")
+    return reduced(loss, reduction, "cross_entropy")
 
 
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
@@ -146,7 +147,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     if reduction == "mean":
         return loss.sum() / float(scale.sum()) if scale.sum() else loss.sum() * math.nan
     loss = loss if input.array.ndim > 1 else loss.squeeze(0)
-    return _reduce(loss, reduction, "nll_loss")
+    return reduced(loss, reduction, "nll_loss")
 
 
 def binary_cross_entropy(input, target, weight=None, reduction="mean"):
@@ -158,7 +159,7 @@ def binary_cross_entropy(input, target, weight=None, reduction="mean"):
             "binary_cross_entropy: all inputs must lie between 0 and 1; hint: binary_cross_entropy_with_logits takes any number"
         )
     loss = -(target * input.log().clamp(min=-100) + (1 - target) * (-input).log1p().clamp(min=-100))
-    return _reduce(loss if weight is None else loss * weight, reduction, "binary_cross_entropy")
+    return reduced(loss if weight is None else loss * weight, reduction, "binary_cross_entropy")
 
 
 def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean", pos_weight=None):
@@ -166,13 +167,18 @@ def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean
     _same_shape(input, target, "binary_cross_entropy_with_logits")
     factor = 1 if pos_weight is None else (pos_weight - 1) * target + 1
     loss = (1 - target) * input - factor * logsigmoid(input)
-    return _reduce(loss if weight is None else loss * weight, reduction, "binary_cross_entropy_with_logits")
+    return reduced(loss if weight is None else loss * weight, reduction, "binary_cross_entropy_with_logits")
 
 
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, reduction="mean"):
     """Mean over the classes c other than the label t of max(0, margin - input[t] + input[c])^p weight[t]."""
     x = input if input.array.ndim > 1 else input.unsqueeze(0)
     labels = np.asarray(target.array if isinstance(target, Tensor) else target).reshape(-1).astype(np.int64)
+    N, C = x.array.shape
+    if p not in (1, 2):
+        raise ValueError(f"multi_margin_loss: p must be 1 or 2; got {p}")
+    if labels.shape != (N,) or (N and (labels.min() < 0 or labels.max() >= C)):
+        raise ValueError(f"multi_margin_loss: input {input.array.shape} needs {N} labels in 0..{C - 1}; got {labels}")
     at_label = Tensor(labels[:, None])
     gap = relu(x - gather(x, 1, at_label) + margin)
     other = np.ones(x.array.shape, x.array.dtype)
@@ -181,7 +187,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, reduction="me
     if weight is not None:
         loss = loss * Tensor(weight.array[labels][:, None])
     loss = loss.sum(1) / x.array.shape[1]
-    return _reduce(loss if input.array.ndim > 1 else loss.squeeze(0), reduction, "multi_margin_loss")
+    return reduced(loss if input.array.ndim > 1 else loss.squeeze(0), reduction, "multi_margin_loss")
 
 
 # ------------------------------------------------------------------------------------------------------ regression
@@ -191,13 +197,13 @@ def mse_loss(input, target, reduction="mean"):
     """(input - target)^2."""
     input, target = _same_shape(input, target, "mse_loss")
     difference = input - target
-    return _reduce(difference * difference, reduction, "mse_loss")
+    return reduced(difference * difference, reduction, "mse_loss")
 
 
 def l1_loss(input, target, reduction="mean"):
     """|input - target|."""
     input, target = _same_shape(input, target, "l1_loss")
-    return _reduce((input - target).abs(), reduction, "l1_loss")
+    return reduced((input - target).abs(), reduction, "l1_loss")
 
 
 def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
@@ -209,7 +215,7 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
     input, target = _same_shape(input, target, "smooth_l1_loss")
     difference = input - target
     d = difference.abs()
-    return _reduce(where(d < beta, difference * difference / (2 * beta), d - beta / 2), reduction, "smooth_l1_loss")
+    return reduced(where(d < beta, difference * difference / (2 * beta), d - beta / 2), reduction, "smooth_l1_loss")
 
 
 def huber_loss(input, target, reduction="mean", delta=1.0):
@@ -219,7 +225,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
     input, target = _same_shape(input, target, "huber_loss")
     difference = input - target
     d = difference.abs()
-    return _reduce(where(d < delta, difference * difference / 2, delta * (d - delta / 2)), reduction, "huber_loss")
+    return reduced(where(d < delta, difference * difference / 2, delta * (d - delta / 2)), reduction, "huber_loss")
 
 
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
@@ -235,7 +241,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     loss = (var.log() + difference * difference / var) * 0.5
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
-    return _reduce(loss, reduction, "gaussian_nll_loss")
+    return reduced(loss, reduction, "gaussian_nll_loss")
 
 
 def poisson_nll_loss(input, target, log_input=True, full=False, eps=1e-8, reduction="mean"):
@@ -246,7 +252,7 @@ def poisson_nll_loss(input, target, log_input=True, full=False, eps=1e-8, reduct
         with np.errstate(divide="ignore", invalid="ignore"):
             stirling = t * np.log(t) - t + 0.5 * np.log(2 * np.pi * t)
         loss = loss + Tensor(np.where(t > 1, stirling, 0).astype(loss.array.dtype))
-    return _reduce(loss, reduction, "poisson_nll_loss")
+    return reduced(loss, reduction, "poisson_nll_loss")
 
 
 def kl_div(input, target, reduction="mean", log_target=False):
@@ -260,7 +266,7 @@ def kl_div(input, target, reduction="mean", log_target=False):
         loss = where(positive, target * (safe.log() - input), -target * input)
     if reduction == "batchmean":
         return loss.sum() / loss.array.shape[0]
-    return _reduce(loss, reduction, "kl_div")
+    return reduced(loss, reduction, "kl_div")
 
 
 # ------------------------------------------------------------------------------------------ similarity and ranking
@@ -282,23 +288,23 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, reduction="mean"):
     """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
     cos = cosine_similarity(input1, input2, -1)
     loss = where(Tensor(target.array == 1), 1 - cos, relu(cos - margin))
-    return _reduce(loss, reduction, "cosine_embedding_loss")
+    return reduced(loss, reduction, "cosine_embedding_loss")
 
 
 def margin_ranking_loss(input1, input2, target, margin=0.0, reduction="mean"):
     """max(0, -target (input1 - input2) + margin)."""
-    return _reduce(relu(-target * (input1 - input2) + margin), reduction, "margin_ranking_loss")
+    return reduced(relu(-target * (input1 - input2) + margin), reduction, "margin_ranking_loss")
 
 
 def hinge_embedding_loss(input, target, margin=1.0, reduction="mean"):
     """input where target is 1, max(0, margin - input) where it is -1."""
     loss = where(Tensor(target.array == 1), input, relu(margin - input))
-    return _reduce(loss, reduction, "hinge_embedding_loss")
+    return reduced(loss, reduction, "hinge_embedding_loss")
 
 
 def soft_margin_loss(input, target, reduction="mean"):
     """log(1 + exp(-target input))."""
-    return _reduce(-logsigmoid(target * input), reduction, "soft_margin_loss")
+    return reduced(-logsigmoid(target * input), reduction, "soft_margin_loss")
 
 
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, reduction="mean"):
@@ -307,4 +313,16 @@ def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, s
     if swap:
         other = pairwise_distance(positive, negative, p, eps)
         far = where(Tensor(far.array < other.array), far, other)
-    return _reduce(relu(near - far + margin), reduction, "triplet_margin_loss")
+    return reduced(relu(near - far + margin), reduction, "triplet_margin_loss")
+
+
+def triplet_margin_with_distance_loss(
+    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
+):
+    """triplet_margin_loss with a distance of one's own: a function of two tensors (N, D) that gives (N,)."""
+    distance = pairwise_distance if distance_function is None else distance_function
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        other = distance(positive, negative)
+        far = where(Tensor(far.array < other.array), far, other)
+    return reduced(relu(near - far + margin), reduction, "triplet_margin_with_distance_loss")
