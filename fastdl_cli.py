@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file")
     predict.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...: one digit, dark on light or light on dark")
 
+    table = command("summary", "the layers of a model: output shapes, parameters, multiply-adds")
+    table.add_argument("model", metavar="MODEL", help="a constructor in fastdl.models: lenet5, resnet50, ...")
+    table.add_argument("--input", metavar="SHAPE", help="1,3,224,224 (default), batch axis first; `;` between several")
+    table.add_argument("--dtype", default="float32", metavar="DTYPE", help="of the input: int64 for tokens")
+
     study = command("study", "the ladder of a kernel, measured: naive, NumPy, Numba, C")
     study.add_argument("kernels", nargs="+", metavar="KERNEL", help="conv2d, matmul, ...; `all` for every kernel")
     study.add_argument("--case", metavar="TEXT", help="cases whose name holds TEXT (default: forward, a few sizes)")

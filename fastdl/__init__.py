@@ -264,8 +264,10 @@ def __getattr__(name):
         return importlib.import_module("fastdl." + name)
     if name in ("save", "load"):
         return getattr(importlib.import_module("fastdl.io"), name)
+    if name == "summary":
+        return importlib.import_module("fastdl._summary").summary
     raise AttributeError(f"module 'fastdl' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), *_LAZY, "load", "save"])
+    return sorted([*globals(), *_LAZY, "load", "save", "summary"])

@@ -40,6 +40,27 @@ def predict(args):
         print("  ".join(f"{d}: {p:.1%}" for d, p in ranked))
 
 
+def summary(args):
+    import fastdl
+    from fastdl import models, nn
+
+    make = getattr(models, args.model, None)
+    if not callable(make):
+        known = ", ".join(name for name in sorted(models.__all__) if name.islower() and callable(getattr(models, name)))
+        raise ValueError(f"fastdl.models has no {args.model!r}; there are {known}")
+    try:
+        with nn.init_empty():
+            model = make()
+    except TypeError as error:
+        raise ValueError(f"{args.model} cannot be made without arguments ({error})") from None
+    text = args.input or "1,3,224,224"
+    try:
+        shapes = [tuple(int(n) for n in part.split(",")) for part in text.split(";")]
+    except ValueError:
+        raise ValueError(f"--input must be numbers like 1,3,224,224; got {text!r}") from None
+    print(fastdl.summary(model, shapes, dtype=args.dtype))
+
+
 def study(args):
     from fastdl import study
 
