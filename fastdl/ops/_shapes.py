@@ -6,6 +6,8 @@ import numpy as np
 
 from fastdl.autograd import Tensor
 
+_sum = np.add.reduce
+
 
 def axis_of(dim, ndim, op, extra=0):
     """A non-negative axis number; `extra` axes may be added by the op."""
@@ -42,11 +44,13 @@ def sizes_of(args):
 
 def add_up(array, axes, keepdims):
     """array.sum(axes): that method goes through a Python function, and NumPy takes an int faster than a tuple of one."""
-    return np.add.reduce(array, axes[0] if len(axes) == 1 else axes, None, None, keepdims)
+    return _sum(array, axes[0] if len(axes) == 1 else axes, None, None, keepdims)
 
 
 def sum_to_shape(array, shape):
     """array summed over the axes along which `shape` was repeated when it was broadcast."""
     lead = array.ndim - len(shape)
+    if lead == 1 and array.shape[1:] == shape:  # a bias, mostly
+        return _sum(array, 0)
     axes = tuple([i for i in range(array.ndim) if i < lead or (shape[i - lead] == 1 and array.shape[i] != 1)])
     return add_up(array, axes, False).reshape(shape)

@@ -82,7 +82,8 @@ class Mean(Function):
         a = x.array
         ctx.shape, ctx.axes, ctx.keepdim = a.shape, axes, keepdim
         total = add_up(a, axes, keepdim)
-        count = a.size // total.size if total.size else 1
+        found = total.size
+        count = a.size // found if found else 1
         ctx.count = count
         if count == 0:
             return wrap(quietly(np.true_divide, total, a.dtype.type(0)))
