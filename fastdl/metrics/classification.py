@@ -1,18 +1,12 @@
-"""How many of the guesses are right."""
+"""How many of the guesses are right, and of which kind the wrong ones are."""
 
 import numpy as np
 
-from fastdl.autograd import Tensor
-
-
-def _array(x):
-    return x.array if isinstance(x, Tensor) else np.asarray(x)
+from fastdl.metrics._arrays import array, integers
 
 
 def _checked(scores, target, name):
-    scores, target = _array(scores), _array(target)
-    if target.dtype.kind not in "iub":
-        raise TypeError(f"{name}: the labels must be integers, not {target.dtype}; hint: labels.astype(int)")
+    scores, target = array(scores), integers(target, name, "labels")
     if scores.ndim != target.ndim + 1 or scores.shape[:1] + scores.shape[2:] != target.shape:
         raise ValueError(
             f"{name}: scores {scores.shape} and labels {target.shape} do not fit: (N, C, ...) and (N, ...)"
@@ -53,7 +47,7 @@ def confusion(predicted, target, num_classes: int) -> np.ndarray:
 
     Shapes  predicted, target: integers of equal shape
     """
-    predicted, target = _array(predicted), _array(target)
+    predicted, target = array(predicted), array(target)
     if predicted.shape != target.shape:
         raise ValueError(f"confusion: predictions {predicted.shape} and labels {target.shape} must have the same shape")
     for name, labels in (("predictions", predicted), ("labels", target)):
@@ -65,3 +59,56 @@ def confusion(predicted, target, num_classes: int) -> np.ndarray:
             )
     index = target.reshape(-1).astype(np.int64) * num_classes + predicted.reshape(-1).astype(np.int64)
     return np.bincount(index, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def precision_recall_f1(predicted, target, num_classes: int | None = None, average: str | None = "macro"):
+    """(precision, recall, F1): right among those called so, right among those that are so, their harmonic mean.
+
+    Shapes   predicted, target: integers of equal shape
+    average  "macro": mean over the classes that occur in either; "micro": over all decisions; "weighted": by the number of
+             true items; None: arrays (num_classes,), one number a class; "binary": class 1 of 0 and 1 alone.
+    A quotient 0/0 counts as 0 (scikit-learn's zero_division=0).
+    """
+    if average not in ("macro", "micro", "weighted", "binary", None):
+        raise ValueError(f"precision_recall_f1: average is macro, micro, weighted, binary or None; got {average!r}")
+    predicted = integers(predicted, "precision_recall_f1", "predictions")
+    target = integers(target, "precision_recall_f1", "labels")
+    if target.size == 0:
+        raise ValueError("precision_recall_f1: there are no labels")
+    if num_classes is None:
+        num_classes = 2 if average == "binary" else int(max(predicted.max(), target.max())) + 1
+    counts = confusion(predicted, target, num_classes)
+    hit, called, true = np.diag(counts), counts.sum(0), counts.sum(1)  # (C,) each
+    if average == "micro":
+        hit, called, true = hit.sum(), called.sum(), true.sum()
+    precision, recall = _ratio(hit, called), _ratio(hit, true)
+    f1 = _ratio(2 * hit, called + true)
+    if average is None:
+        return precision, recall, f1
+    if average == "micro":
+        return float(precision), float(recall), float(f1)
+    if average == "binary":
+        if num_classes != 2:
+            raise ValueError(f"precision_recall_f1: average='binary' is for two classes; there are {num_classes}")
+        return float(precision[1]), float(recall[1]), float(f1[1])
+    weight = true if average == "weighted" else (called + true > 0)
+    return tuple(float((value * weight).sum() / weight.sum()) for value in (precision, recall, f1))
+
+
+def precision(predicted, target, num_classes: int | None = None, average: str | None = "macro"):
+    """Share of right ones among those that were called so; see `precision_recall_f1`."""
+    return precision_recall_f1(predicted, target, num_classes, average)[0]
+
+
+def recall(predicted, target, num_classes: int | None = None, average: str | None = "macro"):
+    """Share of right ones among those that are so; see `precision_recall_f1`."""
+    return precision_recall_f1(predicted, target, num_classes, average)[1]
+
+
+def f1(predicted, target, num_classes: int | None = None, average: str | None = "macro"):
+    """Harmonic mean of precision and recall; see `precision_recall_f1`."""
+    return precision_recall_f1(predicted, target, num_classes, average)[2]
+
+
+def _ratio(a, b):
+    return np.divide(a, b, out=np.zeros(np.shape(a)), where=np.asarray(b) > 0)
