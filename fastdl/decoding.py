@@ -22,8 +22,8 @@ def log_softmax(scores):
 
 
 def probabilities(scores, temperature=1.0, top_k=None, top_p=None):
-    """The distribution that is drawn from: softmax(scores / temperature), cut to the top_k largest and then to the smallest set whose
-    probability reaches top_p; the rest gets 0.
+    """The distribution that is drawn from: softmax(scores / temperature), cut to the top_k largest, then to the smallest set
+    whose probability reaches top_p; the rest gets 0.
 
     Shapes      scores (..., V) -> (..., V) float64, each row sums to 1
     Parameters  temperature 0: all on the largest score (the first, if there are several)
@@ -200,7 +200,9 @@ def beam_search(
     for b in range(B):
         pool = finished[b]
         if not closed[b]:  # cut off: what is still alive competes too
-            pool = pool + [(worth(total[b, k], tokens.shape[2]), tokens[b, k]) for k in range(K) if total[b, k] > -np.inf]
+            pool = pool + [
+                (worth(total[b, k], tokens.shape[2]), tokens[b, k]) for k in range(K) if total[b, k] > -np.inf
+            ]
         values[b], found = max(pool, key=lambda pair: pair[0])
         results.append(np.asarray(found, np.int64))
     return (results, values) if return_scores else results

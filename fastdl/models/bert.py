@@ -1,9 +1,11 @@
-"""BERT: a bidirectional transformer encoder, pre-trained by filling in masked tokens and telling whether two sentences belong together.
+"""BERT: a bidirectional transformer encoder, pre-trained by masked tokens and by whether one sentence follows another.
 
     tokens (N, T), segments (N, T) -> word + position + segment embeddings, layer norm (N, T, H)
-      -> L post-norm layers: self-attention, feed-forward with GELU (erf form) -> (N, T, H); pooler: tanh(linear(first token)) (N, H)
+      -> L post-norm layers: self-attention, feed-forward with GELU (erf form) -> (N, T, H)
+      -> pooler: tanh(linear(first token)) (N, H)
 
-base 109,482,240 parameters, large 335,141,888 (vocabulary 30,522). Keys are Hugging Face's, old ones (LayerNorm.gamma) are read too.
+base 109,482,240 parameters, large 335,141,888 (vocabulary 30,522). Keys are Hugging Face's; old ones
+(LayerNorm.gamma) are read too.
 
 Ref  Devlin, Chang, Lee, Toutanova 2018, arXiv 1810.04805.
 """
@@ -47,7 +49,7 @@ class Embeddings(nn.Module):
 
     def forward(self, ids, segments):
         T, most = ids.shape[1], self.position_embeddings.num_embeddings
-        if T > most:
+        if most < T:
             raise ValueError(f"Bert: {T} tokens exceed the {most} positions; hint: cut the text into parts of {most}")
         x = self.word_embeddings(ids) + self.position_embeddings.weight[:T]
         if segments is None:
@@ -302,7 +304,8 @@ def _load(module, state, prefix):
 def mask_tokens(ids, vocab, mask, rng, special=(), p=0.15, starts=None):
     """(inputs, labels) of masked-language training: a share p of the tokens is to be predicted.
 
-    Of these 80 % become `mask`, 10 % a random token, 10 % stay; labels are -100 elsewhere. `special` tokens are never chosen, nor drawn.
+    Of these 80 % become `mask`, 10 % a random token, 10 % stay; labels are -100 elsewhere.
+    `special` tokens are never chosen, nor drawn.
     starts: a bool array like ids, True where a word begins: then whole words are chosen (whole-word masking).
 
     Shapes      ids (N, T) -> inputs, labels (N, T) int64
@@ -323,7 +326,8 @@ def mask_tokens(ids, vocab, mask, rng, special=(), p=0.15, starts=None):
 
 
 def sentence_pairs(documents, rng, n):
-    """n of (first, second, label) for next-sentence prediction: label 0 where second follows first, 1 where it comes from another document.
+    """n of (first, second, label) for next-sentence prediction: label 0 where second follows
+    first, 1 where it comes from another document.
 
     documents: lists of sentences; those with fewer than two sentences serve as second sentences only.
     """

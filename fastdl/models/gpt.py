@@ -1,6 +1,7 @@
 """GPT-2: a decoder-only transformer that predicts the next token; at any size, GPT-3's included.
 
-    tokens (N, T) -> wte + wpe (N, T, d) -> L blocks: x + attention(ln_1 x), x + mlp(ln_2 x) -> ln_f -> scores (N, T, V), tied to wte
+    tokens (N, T) -> wte + wpe (N, T, d) -> L blocks: x + attention(ln_1 x), x + mlp(ln_2 x)
+      -> ln_f -> scores (N, T, V), by the same table wte
 
 Parameters: V d + T d + L (12 d^2 + 13 d) + 2 d; 124,439,808 for gpt2(). Keys are those of Hugging Face's GPT2LMHeadModel, so that
 its files load (see load_pretrained); the four matrices of a block are stored (in, out) there and here.
@@ -313,4 +314,3 @@ def gpt2_xl(**settings) -> GPT:
 def gpt3(layers=96, d=12288, heads=96, window=128, context=2048, **settings) -> GPT:
     """GPT-3's form: context 2048 and banded attention on odd layers; the defaults are the 175 B model (700 GB: build it small)."""
     return GPT(GPTConfig(layers=layers, d=d, heads=heads, window=window, context=context, **settings))
-

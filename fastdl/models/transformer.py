@@ -151,7 +151,9 @@ class Session:
 def _tokens(ids, what):
     ids = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
     if ids.ndim != 2 or ids.dtype.kind not in "iu":
-        raise ValueError(f"Transformer: {what} tokens must be integers of shape (N, length); got {ids.dtype} {ids.shape}")
+        raise ValueError(
+            f"Transformer: {what} tokens must be integers of shape (N, length); got {ids.dtype} {ids.shape}"
+        )
     return ids
 
 
