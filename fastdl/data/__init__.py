@@ -23,6 +23,7 @@ from fastdl.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from fastdl.data.scenes import SceneMaker, Scenes
 from fastdl.data.sentiment import sentiment
 from fastdl.data.table import Table
 
@@ -34,6 +35,8 @@ __all__ = [
     "Dataset",
     "RandomSampler",
     "Sampler",
+    "SceneMaker",
+    "Scenes",
     "SequentialSampler",
     "Split",
     "Subset",
