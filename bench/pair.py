@@ -61,7 +61,7 @@ def cpus_for(threads):
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     if threads > len(usable):
         raise ValueError(f"{threads} threads were asked for, but this process may use {len(usable)} CPUs")
-    return usable[:threads]
+    return usable[-threads:]  # the first CPU serves most interrupts
 
 
 def measure(workload, threads, pairs, sides=("torch", "fastdl"), rungs=()):

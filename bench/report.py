@@ -10,10 +10,12 @@ from . import roofline
 from .workloads import WORKLOADS
 
 
-def save(folder, rows, limits, machine):
+def save(folder, rows, limits, machine, tier=None):
+    """Add the rows to the files in `folder`; those of an instruction set that was forced (tier) have files of their own."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "benchmarks.json"
+    stem = f"benchmarks_{tier}" if tier else "benchmarks"
+    file = folder / f"{stem}.json"
     known = json.loads(file.read_text()) if file.exists() else {"rows": []}
     fresh = {(row["workload"], row["threads"]) for row in rows}
     kept = [row for row in known["rows"] if (row["workload"], row["threads"]) not in fresh]
@@ -22,8 +24,8 @@ def save(folder, rows, limits, machine):
     limits = {**known.get("limits", {}), **{str(n): limit for n, limit in limits.items()}}
     results = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "limits": limits, "rows": merged}
     file.write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "benchmarks.md").write_text(markdown(results))
-    if importlib.util.find_spec("matplotlib"):
+    (folder / f"{stem}.md").write_text(markdown(results))
+    if importlib.util.find_spec("matplotlib") and not tier:
         from . import plot
 
         plot.roofline(results, folder / "roofline.png")
@@ -35,7 +37,8 @@ def passes_of(row, workload):
     """(name, measurement, FLOPs, bytes, ratio asked for) of each pass that was timed."""
     for name, bar, factor in (("fwd", workload.bar_fwd, 1), ("both", workload.bar_both, workload.factor)):
         if name in row["passes"]:
-            yield name, row["passes"][name], factor * workload.flops, factor * workload.bytes, bar
+            asked = bar and bar * row.get("share_of_bar", 1)
+            yield name, row["passes"][name], factor * workload.flops, factor * workload.bytes, asked
 
 
 def summary(rows, known):

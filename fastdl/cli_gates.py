@@ -16,7 +16,7 @@ def run(chosen, args) -> list:
         outcome = one.run(seed=args.seed, smoke=args.smoke)
         for claim in outcome.claims:
             print(f"    {'holds' if claim.holds else 'FAILS'}  {claim}")
-        print(f"    {outcome.seconds:.1f} s, seed {outcome.seed}", flush=True)
+        print(f"    {outcome.seconds:.1f} s ({outcome.cpu_seconds:.1f} s of CPU), seed {outcome.seed}", flush=True)
         outcomes.append(outcome)
         if args.out and not args.smoke:
             merge(args.out, [record(outcome, describe_machine())])

@@ -30,7 +30,7 @@ def test_a_claim_can_fail():
 
 def outcome(value, name="one", seed=0):
     g = Gate(10, name, 2, lambda seed, smoke: [])
-    return Outcome(g, [Claim("accuracy", value, ">=", 0.9, ("logistic regression", 0.8))], seed, 1.25)
+    return Outcome(g, [Claim("accuracy", value, ">=", 0.9, ("logistic regression", 0.8))], seed, 1.25, 2.5)
 
 
 def test_the_report_keeps_other_gates_and_marks_what_fails(tmp_path):

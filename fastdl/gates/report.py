@@ -9,7 +9,7 @@ HEAD = """# What every entry proves
 
 Made by `fastdl report lectures 1-10`; each row also by `fastdl gate NAME`. Every figure is measured on data that was not
 learned from; the baseline is computed in the same run on the same split unless the gate says otherwise.
-Seconds are wall time on the machine of the last column.
+CPU seconds are those of all threads together; a machine that is busy otherwise does not stretch them.
 """
 
 
@@ -22,6 +22,7 @@ def record(outcome, machine: str) -> dict:
         "about": outcome.gate.about,
         "seed": outcome.seed,
         "seconds": round(outcome.seconds, 1),
+        "cpu_seconds": round(outcome.cpu_seconds, 1),
         "machine": machine,
         "claims": [
             {
@@ -57,7 +58,7 @@ def render(records: list[dict]) -> str:
     for lecture in sorted({r["lecture"] for r in records}):
         lines += [
             f"## Lecture {lecture}\n",
-            "| entry | gate | claim | measured | bound | baseline | s | seed | machine |",
+            "| entry | gate | claim | measured | bound | baseline | CPU s | seed | machine |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
         for r in (r for r in records if r["lecture"] == lecture):
@@ -65,7 +66,7 @@ def render(records: list[dict]) -> str:
                 baseline = "" if c["baseline"] is None else f"{c['baseline'][0]}: {c['baseline'][1]:.4g}"
                 measured = f"{c['value']:.4g}" if c["holds"] else f"**{c['value']:.4g} fails**"
                 cells = [r["entry"], r["name"], c["what"], measured, f"{c['relation']} {c['bound']:.4g}", baseline]
-                cells += [f"{r['seconds']:.0f}", r["seed"], r["machine"]]
+                cells += [f"{r['cpu_seconds']:.0f}", r["seed"], r["machine"]]
                 lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)
