@@ -21,6 +21,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/dropout.h"
 #include "args/embedding.h"
 #include "args/matmul.h"
+#include "args/nade.h"
 #include "args/nms.h"
 #include "args/norm.h"
 #include "args/optim_step.h"
@@ -58,6 +59,8 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(matmul)              \
     X(max_pool2d)          \
     X(max_pool2d_route)    \
+    X(nade)                \
+    X(nade_backward)       \
     X(nms)                 \
     X(relayout)            \
     X(resize)              \
