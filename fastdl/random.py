@@ -50,8 +50,9 @@ def set_rng_state(state: dict) -> None:
 @contextmanager
 def fork_rng():
     """What is drawn inside the block leaves the global generator as it was before."""
-    before = get_rng_state()
+    before, seed = get_rng_state(), _state["seed"]
     try:
         yield generator()
     finally:
         set_rng_state(before)
+        _state["seed"] = seed

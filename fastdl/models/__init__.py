@@ -13,10 +13,13 @@ from fastdl.models.bert import (
 )
 from fastdl.models.gpt import GPT, GPTConfig, gpt2, gpt2_large, gpt2_medium, gpt2_xl, gpt3
 from fastdl.models.lenet import LeNet5, lenet5
+from fastdl.models.linear import LinearRegression, SoftmaxRegression
+from fastdl.models.mlp import MLP, mlp
 from fastdl.models.transformer import Transformer, TransformerConfig, transformer_base, transformer_big
 
 __all__ = [
     "GPT",
+    "MLP",
     "Bert",
     "BertConfig",
     "BertForMaskedLM",
@@ -26,6 +29,8 @@ __all__ = [
     "BertForTokenClassification",
     "GPTConfig",
     "LeNet5",
+    "LinearRegression",
+    "SoftmaxRegression",
     "Transformer",
     "TransformerConfig",
     "bert_base",
@@ -36,6 +41,7 @@ __all__ = [
     "gpt2_xl",
     "gpt3",
     "lenet5",
+    "mlp",
     "transformer_base",
     "transformer_big",
 ]
