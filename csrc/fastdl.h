@@ -32,6 +32,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/roi.h"
 #include "args/roofline.h"
 #include "args/softmax.h"
+#include "args/warp.h"
 
 /* One line a kernel: the table, its type and its instances per ISA all come from this list. */
 #define FD_KERNELS(X)      \
@@ -73,7 +74,8 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(sgd)                 \
     X(softmax)             \
     X(softmax_backward)    \
-    X(softmax_cross_entropy)
+    X(softmax_cross_entropy) \
+    X(warp)
 
 typedef struct {
     const char *isa;

@@ -1,6 +1,6 @@
 """Data: datasets, samplers, the loader, one real data set a file, and readers of the usual file formats."""
 
-from fastdl.data import tables
+from fastdl.data import tables, transforms
 from fastdl.data._split import Split
 from fastdl.data.bible_en_es import bible_en_es
 from fastdl.data.chorales import chorales
@@ -11,6 +11,7 @@ from fastdl.data.django_pairs import django_pairs
 from fastdl.data.emoji import composite, emoji, emoji_categories, emoji_subcategories
 from fastdl.data.kjv import BOOK_GROUPS, kjv, kjv_verses
 from fastdl.data.loader import DataLoader, batch_rng, default_collate
+from fastdl.data.mixing import CutMix, Mixup, cutmix, mixed_loss, mixup
 from fastdl.data.mnist import mnist, mnist5k, read_idx
 from fastdl.data.model_figures import model_figures
 from fastdl.data.photos import photos, texture_patches
@@ -31,8 +32,10 @@ __all__ = [
     "BOOK_GROUPS",
     "BatchSampler",
     "ConcatDataset",
+    "CutMix",
     "DataLoader",
     "Dataset",
+    "Mixup",
     "RandomSampler",
     "Sampler",
     "SceneMaker",
@@ -49,6 +52,7 @@ __all__ = [
     "chorales",
     "cmudict",
     "composite",
+    "cutmix",
     "default_collate",
     "digits",
     "django_pairs",
@@ -57,6 +61,8 @@ __all__ = [
     "emoji_subcategories",
     "kjv",
     "kjv_verses",
+    "mixed_loss",
+    "mixup",
     "mnist",
     "mnist5k",
     "model_figures",
@@ -67,4 +73,5 @@ __all__ = [
     "sentiment",
     "tables",
     "texture_patches",
+    "transforms",
 ]

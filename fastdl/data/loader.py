@@ -12,7 +12,7 @@ import numpy as np
 
 from fastdl.autograd import Tensor
 from fastdl.data.sampler import BatchSampler, RandomSampler, SequentialSampler
-from fastdl.random import initial_seed
+from fastdl.random import generator, initial_seed
 
 _local = threading.local()  # key: (seed, epoch, batch) while one is fetched, or the generator made from it
 
@@ -20,13 +20,14 @@ _local = threading.local()  # key: (seed, epoch, batch) while one is fetched, or
 def batch_rng() -> np.random.Generator:
     """The generator for random transforms of the batch being fetched: a function of (seed, epoch, batch) alone.
 
-    So augmentation is the same for any number of workers and after a resume. Outside a loader it is seeded freshly.
+    So augmentation is the same for any number of workers and after a resume. Outside a loader it is the global generator,
+    which manual_seed starts.
     """
     key = getattr(_local, "key", None)
+    if key is None:
+        return generator()
     if not isinstance(key, np.random.Generator):  # made when first asked for: most data sets never ask
-        key = np.random.default_rng(key)
-        if getattr(_local, "key", None) is not None:
-            _local.key = key
+        key = _local.key = np.random.default_rng(key)
     return key
 
 
