@@ -9,6 +9,7 @@ from fastdl.autograd import Tensor
 from fastdl.nn import init
 from fastdl.nn.module import Module
 from fastdl.nn.parameter import Parameter
+from fastdl.nn.utils.rnn import PackedSequence
 from fastdl.ops import rnn
 
 
@@ -16,6 +17,7 @@ class _Recurrent(Module):
     """What RNN, LSTM and GRU share: parameters by torch's names, checks, initial states, single sequences."""
 
     gates, states = 1, 1
+    kind = None  # in ops.rnn.packed
 
     def __init__(
         self,
@@ -78,6 +80,8 @@ class _Recurrent(Module):
     def _run(self, function, input, states):
         """(output, [last states]); states is None or a sequence of Tensors."""
         name = type(self).__name__
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, states)
         if input.array.ndim not in (2, 3):
             raise ValueError(f"{name}: input must have 2 axes (one sequence) or 3 (a batch); got shape {input.shape}")
         single, batch_axis = input.array.ndim == 2, 0 if self.batch_first else 1
@@ -105,6 +109,30 @@ class _Recurrent(Module):
             return output.squeeze(batch_axis), [state.squeeze(1) for state in last]
         return output, last
 
+    def _run_packed(self, input, states):
+        """As _run, for a PackedSequence; states and last states in the order of the original batch."""
+        name, H = type(self).__name__, self.hidden_size
+        data, sizes = input.data, input.batch_sizes.array
+        if data.array.ndim != 2 or data.shape[1] != self.input_size:
+            raise ValueError(f"{name}: packed data must have shape (rows, {self.input_size}); got {data.shape}")
+        shape = (self.num_layers * (2 if self.bidirectional else 1), int(sizes[0]), H)
+        if states is None:
+            states = [Tensor(np.zeros(shape, data.dtype)) for _ in range(self.states)]
+        else:
+            for state in states:
+                if state.shape != shape:
+                    raise ValueError(f"{name}: an initial state must have shape {shape}; got {state.shape}")
+            if input.sorted_indices is not None:
+                states = [state.index_select(1, input.sorted_indices) for state in states]
+        kind = self.kind or f"RNN_{self.nonlinearity.upper()}"
+        output, *last = rnn.packed(
+            kind, data, sizes, states, [getattr(self, n) for n in self._names], self.bias, self.num_layers,
+            self.dropout, self.training, self.bidirectional,
+        )  # fmt: skip
+        if input.unsorted_indices is not None:
+            last = [state.index_select(1, input.unsorted_indices) for state in last]
+        return input._replace(data=output), last
+
     def extra_repr(self):
         text = f"{self.input_size}, {self.hidden_size}"
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
@@ -114,7 +142,8 @@ class _Recurrent(Module):
 class RNN(_Recurrent):
     """Plain recurrent layers: h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), or relu.
 
-    Shapes      input (T, B, input_size), or (B, T, input_size) with batch_first, or (T, input_size);
+    Shapes      input (T, B, input_size), or (B, T, input_size) with batch_first, or (T, input_size), or a
+                PackedSequence (-> one of outputs);
                 h_0 (layers * directions, B, hidden_size), zeros when left out
                 -> output (T, B, directions * hidden_size), h_n like h_0
     Parameters  weight_ih_l0 (hidden_size, input_size), weight_hh_l0 (hidden_size, hidden_size), bias_ih_l0, bias_hh_l0
@@ -143,7 +172,8 @@ class RNN(_Recurrent):
 class LSTM(_Recurrent):
     """Long short-term memory; the formulas stand in fastdl/kernels/lstm.py.
 
-    Shapes      input (T, B, input_size), or (B, T, input_size) with batch_first, or (T, input_size);
+    Shapes      input (T, B, input_size), or (B, T, input_size) with batch_first, or (T, input_size), or a
+                PackedSequence (-> one of outputs);
                 (h_0, c_0), each (layers * directions, B, hidden_size), zeros when left out
                 -> output (T, B, directions * hidden_size), (h_n, c_n) like (h_0, c_0)
     Parameters  weight_ih_l0 (4 hidden_size, input_size), weight_hh_l0 (4 hidden_size, hidden_size), bias_ih_l0,
@@ -159,6 +189,7 @@ class LSTM(_Recurrent):
     """
 
     gates, states = 4, 2
+    kind = "LSTM"
 
     def __init__(
         self,
@@ -186,7 +217,8 @@ class LSTM(_Recurrent):
 class GRU(_Recurrent):
     """Gated recurrent unit; the formulas stand in fastdl/kernels/gru.py.
 
-    Shapes      input (T, B, input_size), or (B, T, input_size) with batch_first, or (T, input_size);
+    Shapes      input (T, B, input_size), or (B, T, input_size) with batch_first, or (T, input_size), or a
+                PackedSequence (-> one of outputs);
                 h_0 (layers * directions, B, hidden_size), zeros when left out
                 -> output (T, B, directions * hidden_size), h_n like h_0
     Parameters  weight_ih_l0 (3 hidden_size, input_size), weight_hh_l0 (3 hidden_size, hidden_size), bias_ih_l0,
@@ -202,6 +234,7 @@ class GRU(_Recurrent):
     """
 
     gates = 3
+    kind = "GRU"
 
     def forward(self, input, hx=None):
         output, (h,) = self._run(rnn.gru, input, None if hx is None else (hx,))

@@ -14,7 +14,7 @@ from fastdl.ops.linalg import matmul
 from fastdl.ops.shape import cat, stack
 from fastdl.ops.unary import sigmoid, tanh
 
-__all__ = ["gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"]
+__all__ = ["gru", "gru_cell", "lstm", "lstm_cell", "packed", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"]
 
 
 def _array(t):
@@ -240,6 +240,69 @@ def _stacked(function, options, x, states, params, has_biases, layers, dropout, 
     # one layer and direction: its state as it is, with the axis of layers
     states = [s.unsqueeze(0) for s in last[0]] if len(last) == 1 else [stack(s) for s in zip(*last, strict=True)]
     return x.transpose(0, 1) if batch_first else x, *states
+
+
+# --------------------------------------------------------------------------------------------------- packed sequences
+
+_KINDS = {"LSTM": (LSTM, ()), "GRU": (GRU, ()), "RNN_TANH": (RNN, ("tanh",)), "RNN_RELU": (RNN, ("relu",))}
+
+
+def packed(kind, data, batch_sizes, states, params, has_biases, layers, dropout, train, bidirectional):
+    """(data (sum of lengths, directions * H), *last states) of layers over packed sequences (see nn.utils.rnn).
+
+    kind: LSTM, GRU, RNN_TANH or RNN_RELU; data (sum of lengths, D); batch_sizes (T,) integers that do not rise;
+    states: tuple of (layers * directions, B, H); params as for lstm. Steps with the same sequences are one call of the kernel.
+    """
+    function, options = _KINDS[kind]
+    directions, each = 2 if bidirectional else 1, 4 if has_biases else 2
+    runs, row, t = [], 0, 0  # (first row, steps, sequences)
+    while t < len(batch_sizes):
+        b, steps = int(batch_sizes[t]), 1
+        while t + steps < len(batch_sizes) and batch_sizes[t + steps] == b:
+            steps += 1
+        runs.append((row, steps, b))
+        row, t = row + steps * b, t + steps
+    x, last = data, []
+    for layer in range(layers):
+        outputs = []
+        for direction in range(directions):
+            k = layer * directions + direction
+            weights = [*params[k * each : (k + 1) * each], None, None][:4]
+            start = [s[k] for s in states]  # (B, H)
+            y, state = (_backwards if direction else _forwards)(function, options, weights, x, start, runs)
+            outputs.append(y)
+            last.append(state)
+        x = cat(outputs, 1) if bidirectional else outputs[0]
+        if layer + 1 < layers:
+            x = drop(x, dropout, train)
+    return x, *(stack(s) for s in zip(*last, strict=True))
+
+
+def _forwards(function, options, weights, x, state, runs):
+    """Sequences end one after the other: the last rows leave the batch, with their state."""
+    outputs, left = [], []
+    for row, steps, b in runs:
+        if b < state[0].shape[0]:
+            left.append([s[b:] for s in state])
+            state = [s[:b] for s in state]
+        part = x[row : row + steps * b].reshape(steps, b, x.shape[1])
+        y, *state = function.apply(part, *state, *weights, *options, False)
+        outputs.append(y.reshape(steps * b, y.shape[2]))
+    pieces = [state, *left[::-1]]
+    return cat(outputs), [cat(s) for s in zip(*pieces, strict=True)]
+
+
+def _backwards(function, options, weights, x, start, runs):
+    """From the last step to the first: shorter sequences join the batch with their initial state."""
+    outputs, state = [], [s[:0] for s in start]
+    for row, steps, b in runs[::-1]:
+        held = state[0].shape[0]
+        if b > held:
+            state = [cat([s, s0[held:b]]) if held else s0[:b] for s, s0 in zip(state, start, strict=True)]
+        part = x[row : row + steps * b].reshape(steps, b, x.shape[1])
+        y, *state = function.apply(part, *state, *weights, *options, True)
+        outputs.append(y.reshape(steps * b, y.shape[2]))
+    return cat(outputs[::-1]), state
 
 
 # ------------------------------------------------------------------------------------------------------ single steps
