@@ -1,0 +1,190 @@
+"""One loop for generators and discriminators: two optimizers, critic steps, penalties, averaged weights, a log."""
+
+import copy
+
+import numpy as np
+
+from fastdl.autograd import Tensor, no_grad
+from fastdl.gan.losses import LOSSES, accuracy, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
+from fastdl.ops.random import Generator
+
+
+def check_images(x, name="fit", shape=None, least=2):
+    """x (N, C, H, W) or (N, D) as float32 in [-1, 1], or the error that says what to do about it."""
+    a = np.asarray(x.array if isinstance(x, Tensor) else x)
+    if a.ndim not in (2, 4):
+        raise ValueError(f"{name}: expected images (N, C, H, W) or vectors (N, D); got shape {a.shape}")
+    if len(a) < least:
+        raise ValueError(f"{name}: {len(a)} image(s) are too few to learn a distribution from; at least {least} are needed")
+    if shape is not None and a.shape[1:] != tuple(shape):
+        raise ValueError(f"{name}: expected images of shape {tuple(shape)}; got {a.shape[1:]}")
+    low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 0.0)
+    if not (low >= -1.001 and high <= 1.001):
+        raise ValueError(
+            f"{name}: images must lie in [-1, 1], as the generator's tanh does; these lie in [{low:.4g}, {high:.4g}]: "
+            f"hint: x * 2 - 1 for 0..1, x / 127.5 - 1 for 0..255"
+        )
+    return a.astype(np.float32, copy=False)
+
+
+class Average:
+    """A copy of a network whose weights follow the original's as a running mean; buffers are copied.
+
+    Maths  w_average <- decay w_average + (1 - decay) w
+    """
+
+    def __init__(self, module, decay=0.999):
+        if not 0 <= decay < 1:
+            raise ValueError(f"Average: decay must lie in [0, 1); got {decay}")
+        self.module, self.decay = copy.deepcopy(module), decay
+
+    def update(self, module):
+        """Take one step towards `module`."""
+        for mine, its in zip(self.module.parameters(), module.parameters(), strict=True):
+            mine.array[...] *= self.decay
+            mine.array[...] += (1 - self.decay) * its.array
+        for mine, its in zip(self.module.buffers(), module.buffers(), strict=True):
+            mine.array[...] = its.array
+
+
+class ImagePool:
+    """The last generated images, for the discriminator: with probability 1/2 it is shown an older one instead.
+
+    Ref  Shrivastava et al. 2017, arXiv 1612.07828
+    """
+
+    def __init__(self, size=50, seed=0):
+        self.size, self.images, self.rng = size, [], np.random.default_rng(seed)
+
+    def query(self, images):
+        """A batch like `images` (N, ...), some of it exchanged for what it was given before."""
+        if self.size == 0:
+            return images
+        out = []
+        for image in images.array:
+            if len(self.images) < self.size:
+                self.images.append(image.copy())
+                out.append(image)
+            elif self.rng.random() < 0.5:
+                i = int(self.rng.integers(len(self.images)))
+                out.append(self.images[i])
+                self.images[i] = image.copy()
+            else:
+                out.append(image)
+        return Tensor(np.stack(out))
+
+
+class GANTrainer:
+    """Alternates discriminator and generator steps.
+
+    latent(n, generator) gives what the generator takes: (n, ...). loss: see fastdl.gan.losses. n_critic discriminator
+    steps come before each generator step. penalty: "gp" (weight times (|grad| - 1)^2) or "r1" (weight / 2 times |grad|^2).
+    drift: adds drift * D(real)^2. ema: decay of an average of the generator, .average.module.
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        g_optimizer,
+        d_optimizer,
+        latent,
+        loss="nonsaturating",
+        n_critic=1,
+        penalty=None,
+        penalty_weight=10.0,
+        drift=0.0,
+        ema=None,
+        seed=0,
+    ):
+        if loss not in LOSSES:
+            raise ValueError(f"GANTrainer: loss must be one of {', '.join(LOSSES)}; got {loss!r}")
+        if penalty not in (None, "gp", "r1"):
+            raise ValueError(f"GANTrainer: penalty must be None, 'gp' or 'r1'; got {penalty!r}")
+        if n_critic < 1:
+            raise ValueError(f"GANTrainer: n_critic must be at least 1; got {n_critic}")
+        self.generator, self.discriminator = generator, discriminator
+        self.g_optimizer, self.d_optimizer, self.latent = g_optimizer, d_optimizer, latent
+        self.loss, self.n_critic, self.penalty, self.penalty_weight, self.drift = (
+            loss, n_critic, penalty, penalty_weight, drift,
+        )  # fmt: skip
+        self.average = None if ema is None else Average(generator, ema)
+        self.random, self.rng = Generator().manual_seed(seed), np.random.default_rng(seed)
+        self.steps = 0
+
+    def discriminator_step(self, real) -> dict:
+        """One update of the discriminator on real samples (Tensor) and as many generated ones."""
+        with no_grad():
+            fake = self.generator(self.latent(real.shape[0], self.random))
+        self.d_optimizer.zero_grad()
+        on_real, on_fake = self.discriminator(real), self.discriminator(fake)  # apart: no batch norm over both
+        loss = discriminator_loss(self.loss, on_real, on_fake)
+        record = {"d_loss": loss.item(), "d_real": float(on_real.array.mean()), "d_fake": float(on_fake.array.mean())}
+        record["d_accuracy"] = accuracy(on_real, on_fake)
+        if self.penalty == "gp":
+            extra = gradient_penalty(self.discriminator, real, fake, generator=self.random)
+            loss = loss + self.penalty_weight * extra
+            record["penalty"] = extra.item()
+        elif self.penalty == "r1":
+            extra = r1_penalty(self.discriminator, real)
+            loss = loss + 0.5 * self.penalty_weight * extra
+            record["penalty"] = extra.item()
+        if self.drift:
+            loss = loss + self.drift * (on_real * on_real).mean()
+        loss.backward()
+        self.d_optimizer.step()
+        return record
+
+    def generator_step(self, n) -> dict:
+        """One update of the generator on n generated samples; the discriminator is left as it is."""
+        self.g_optimizer.zero_grad()
+        self.discriminator.requires_grad_(False)
+        loss = generator_loss(self.loss, self.discriminator(self.generator(self.latent(n, self.random))))
+        loss.backward()
+        self.discriminator.requires_grad_(True)
+        self.g_optimizer.step()
+        if self.average is not None:
+            self.average.update(self.generator)
+        return {"g_loss": loss.item()}
+
+    def step(self, real) -> dict:
+        """One discriminator step, and after every n_critic-th a generator step; the record of what happened."""
+        record = self.discriminator_step(real)
+        self.steps += 1
+        if self.steps % self.n_critic == 0:
+            record |= self.generator_step(real.shape[0])
+        for name, value in record.items():
+            if not np.isfinite(value):
+                raise RuntimeError(
+                    f"GANTrainer: {name} is {value} at step {self.steps}: training has diverged; hint: a lower learning "
+                    "rate, or penalty='gp'"
+                )
+        return record
+
+    def fit(self, x, steps=None, epochs=None, batch_size=64, each=None, every=100) -> list:
+        """Train on x (N, ...) in [-1, 1] for `steps` discriminator steps, or so many epochs; returns the log.
+
+        The log has a mean record for every `every` steps. each(step, record) is called with each of them.
+        """
+        x = check_images(x, "GANTrainer.fit")
+        if (steps is None) == (epochs is None):
+            raise ValueError("GANTrainer.fit: give either steps or epochs")
+        batch_size = min(batch_size, len(x))
+        per_epoch = len(x) // batch_size
+        total = steps if steps is not None else epochs * per_epoch
+        self.generator.train()
+        self.discriminator.train()
+        log, recent, order = [], {}, None
+        for s in range(total):
+            k = s % per_epoch
+            if k == 0:
+                order = self.rng.permutation(len(x))
+            rows = order[k * batch_size : (k + 1) * batch_size]
+            for name, value in self.step(Tensor(x[rows])).items():
+                recent.setdefault(name, []).append(value)
+            if (s + 1) % every == 0 or s + 1 == total:
+                log.append({"step": s + 1, **{name: float(np.mean(v)) for name, v in recent.items()}})
+                recent = {}
+                if each is not None:
+                    each(s + 1, log[-1])
+        return log
