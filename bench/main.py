@@ -8,7 +8,6 @@ from fastdl import _info, threads
 from . import pair, report, roofline
 from .workloads import WORKLOADS
 
-
 SHARE_OF_BAR = 0.8  # what a lower instruction set than the machine's must reach of the ratio asked for
 
 

@@ -38,8 +38,19 @@ from fastdl.nn.attention import MultiheadAttention
 from fastdl.nn.cache import KVCache
 from fastdl.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from fastdl.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from fastdl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout
+from fastdl.nn.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    DropPath,
+    FeatureAlphaDropout,
+    LockedDropout,
+    StochasticDepth,
+)
 from fastdl.nn.embedding import Embedding
+from fastdl.nn.fold import fold_batchnorm
 from fastdl.nn.init import init_empty
 from fastdl.nn.linear import Bilinear, Identity, Linear
 from fastdl.nn.loss import (
@@ -67,6 +78,7 @@ from fastdl.nn.loss import (
     TripletMarginWithDistanceLoss,
 )
 from fastdl.nn.module import Module
+from fastdl.nn.noise import DropConnect, GaussianNoise, WeightNoise
 from fastdl.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -75,6 +87,7 @@ from fastdl.nn.norm import (
     InstanceNorm2d,
     LayerNorm,
     LocalResponseNorm,
+    PixelNorm,
     RMSNorm,
 )
 from fastdl.nn.padding import (
@@ -90,6 +103,7 @@ from fastdl.nn.padding import (
     ZeroPad2d,
 )
 from fastdl.nn.parameter import Buffer, Parameter
+from fastdl.nn.penalty import decay_groups, elastic_net_penalty, l1_penalty, l2_penalty, max_norm_, soft_threshold_
 from fastdl.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

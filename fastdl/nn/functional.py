@@ -29,7 +29,15 @@ from fastdl.ops.activation import (
 from fastdl.ops.attention import scaled_dot_product_attention
 from fastdl.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from fastdl.ops.ctc import ctc_loss
-from fastdl.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from fastdl.ops.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+    stochastic_depth,
+)
 from fastdl.ops.embedding import embedding
 from fastdl.ops.index import one_hot
 from fastdl.ops.loss import (

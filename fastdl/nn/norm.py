@@ -212,3 +212,21 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class PixelNorm(Module):
+    """Every place's vector of channels divided by its root mean square: x / sqrt(mean over C of x^2 + eps).
+
+    Shapes      x (N, C, ...) -> same; no parameters
+    Ref         Karras, Aila, Laine, Lehtinen 2018, arXiv 1710.10196, section 4.2
+    """
+
+    def __init__(self, eps=1e-8):
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x):
+        return x / ((x * x).mean(1, keepdim=True) + self.eps).sqrt()
+
+    def extra_repr(self):
+        return f"eps={self.eps}"

@@ -87,6 +87,18 @@ def dropout3d(input, p=0.5, training=True, inplace=False):
     return _of_channels(input, p, training, inplace, 3)
 
 
+def stochastic_depth(input, p, mode="row", training=True):
+    """Each sample of input (N, ...) is 0 with probability p, else divided by 1 - p; mode "batch": all or none."""
+    check_dropout("stochastic_depth", p, 0)
+    if mode not in ("row", "batch"):
+        raise ValueError(f"stochastic_depth: mode must be 'row' or 'batch'; got {mode!r}")
+    if not training or p == 0:
+        return input
+    shape, dtype = input.array.shape, input.array.dtype
+    factor = _kept((shape[0] if mode == "row" else 1,) + (1,) * (len(shape) - 1), p, dtype)
+    return input * Tensor(factor * dtype.type(1 / (1 - p) if p < 1 else 0))
+
+
 def _alpha_dropout(name, input, p, training, inplace, shape):
     check_dropout(name, p, 0)
     if not training or p == 0:

@@ -1,8 +1,9 @@
-"""Gradient clipping, and parameters as one vector."""
+"""Gradient clipping, parameters as one vector, and weights computed from others."""
 
 import numpy as np
 
 from fastdl.autograd import Tensor, wrote
+from fastdl.nn.reparametrize import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm  # noqa: F401
 
 
 def _gradients(parameters):
