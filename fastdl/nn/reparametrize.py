@@ -67,7 +67,9 @@ def weight_norm(module, name="weight", dim=0):
     delattr(module, name)
     with no_grad():
         length = _norm_except(weight, dim)
-    module.register_parameter(f"{name}_g", Parameter(length.array.copy() if dim is not None else length.array.reshape(())))
+    module.register_parameter(
+        f"{name}_g", Parameter(length.array.copy() if dim is not None else length.array.reshape(()))
+    )
     module.register_parameter(f"{name}_v", Parameter(weight.array.copy(order="K")))
 
     def compute(module):
