@@ -166,7 +166,11 @@ def test_cycle_consistency():
     x = Tensor(rng.uniform(-1, 1, (1, 1, 8, 8)).astype(np.float32))
     gan.cycle_consistency(x, model.G_b(model.G_a(x)), x, model.G_a(model.G_b(x))).backward()
     for G in (model.G_a, model.G_b):
-        assert all(np.abs(p.grad.array).sum() > 0 for k, p in G.named_parameters() if k.endswith("26.weight") or "1.weight" in k)
+        assert all(
+            np.abs(p.grad.array).sum() > 0
+            for k, p in G.named_parameters()
+            if k.endswith("26.weight") or "1.weight" in k
+        )
 
 
 def test_optimal_discriminator_and_jensen_shannon():
@@ -271,7 +275,9 @@ def test_fading():
     model.generator.rgb["8"].weight.array[...] = 7  # the old path has no part in it any more
     assert (model.generator(z).array == whole).all()
     old = progressive_gan.at_level(x.array, 4, 0.0)
-    assert (old[:, :, ::2, ::2] == old[:, :, 1::2, 1::2]).all() and old.mean() == pytest.approx(x.array.mean(), abs=1e-6)
+    assert (old[:, :, ::2, ::2] == old[:, :, 1::2, 1::2]).all() and old.mean() == pytest.approx(
+        x.array.mean(), abs=1e-6
+    )
 
 
 def test_equalised_layers_are_ordinary_ones_with_scaled_weights():
@@ -331,7 +337,11 @@ def test_every_loss_finds_a_shifted_gaussian(loss):
     fd.manual_seed(1)
     # two dimensions: in one, a critic that starts with the wrong sign cannot turn without a slope of 0, which "gp" forbids
     G, D = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
-    x = (np.array([0.4, -0.3]) + 0.1 * np.random.default_rng(0).standard_normal((500, 2))).clip(-1, 1).astype(np.float32)
+    x = (
+        (np.array([0.4, -0.3]) + 0.1 * np.random.default_rng(0).standard_normal((500, 2)))
+        .clip(-1, 1)
+        .astype(np.float32)
+    )
     trainer = gan.GANTrainer(
         G, D, fd.optim.Adam(G.parameters(), lr=3e-3, betas=(0.5, 0.9)), fd.optim.Adam(D.parameters(), lr=1e-2, betas=(0.5, 0.9)),
         lambda n, g: fd.randn(n, 2, generator=g), loss, penalty="gp" if loss == "wgan" else "r1", penalty_weight=1.0, ema=0.98,
@@ -400,7 +410,12 @@ def test_wgan_gp_is_stable_over_2000_steps():
     x = mnist5k().train.tensors[0].array.reshape(-1, 1, 14, 2, 14, 2).mean((3, 5)) * 2 - 1
     G = dcgan.initialise(dcgan.Generator(14, 1, 16, 16))
     D = nn.Sequential(
-        nn.Conv2d(1, 8, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 16, 3, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(256, 1)
+        nn.Conv2d(1, 8, 4, 2, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(8, 16, 3, 2, 1),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(256, 1),
     )
     trainer = gan.GANTrainer(
         G, D, fd.optim.Adam(G.parameters(), lr=3e-4, betas=(0.0, 0.9)), fd.optim.Adam(D.parameters(), lr=3e-4, betas=(0.0, 0.9)),

@@ -136,7 +136,9 @@ def test_priors():
     roll = PRIORS["swiss_roll"](4000, 2, rng)
     radius, angle = np.linalg.norm(roll, axis=1), np.arctan2(roll[:, 1], roll[:, 0])
     expected = (angle + 2 * np.pi) % (2 * np.pi)
-    turns = np.minimum(np.abs(radius - 4 * expected / (3 * np.pi)), np.abs(radius - 4 * (expected + 2 * np.pi) / (3 * np.pi)))
+    turns = np.minimum(
+        np.abs(radius - 4 * expected / (3 * np.pi)), np.abs(radius - 4 * (expected + 2 * np.pi) / (3 * np.pi))
+    )
     assert np.median(turns) < 0.15
 
 

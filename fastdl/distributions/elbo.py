@@ -27,7 +27,11 @@ def elbo(x, decoder, q, prior, samples=1, free_bits=0.0, generator=None):
     """
     z = q.rsample((samples,), generator)
     reconstruction = decoder(z).log_prob(x).mean(0)
-    kl = kl_divergence(q, prior) if closed_form(q, prior) and _closed(q, prior) else (q.log_prob(z) - prior.log_prob(z)).mean(0)
+    kl = (
+        kl_divergence(q, prior)
+        if closed_form(q, prior) and _closed(q, prior)
+        else (q.log_prob(z) - prior.log_prob(z)).mean(0)
+    )
     if free_bits:
         kl = kl.clamp(min=free_bits)
     return reconstruction, kl

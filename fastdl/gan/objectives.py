@@ -15,7 +15,9 @@ from fastdl.optim import Adam
 def _pair(p, q):
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
     if p.shape != q.shape or (p < 0).any() or (q < 0).any() or not np.allclose([p.sum(), q.sum()], 1):
-        raise ValueError(f"expected two distributions over the same cases, each summing to 1; got {p.shape} and {q.shape}")
+        raise ValueError(
+            f"expected two distributions over the same cases, each summing to 1; got {p.shape} and {q.shape}"
+        )
     return p, q
 
 

@@ -15,7 +15,9 @@ def check_images(x, name="fit", shape=None, least=2):
     if a.ndim not in (2, 4):
         raise ValueError(f"{name}: expected images (N, C, H, W) or vectors (N, D); got shape {a.shape}")
     if len(a) < least:
-        raise ValueError(f"{name}: {len(a)} image(s) are too few to learn a distribution from; at least {least} are needed")
+        raise ValueError(
+            f"{name}: {len(a)} image(s) are too few to learn a distribution from; at least {least} are needed"
+        )
     if shape is not None and a.shape[1:] != tuple(shape):
         raise ValueError(f"{name}: expected images of shape {tuple(shape)}; got {a.shape[1:]}")
     low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 0.0)

@@ -123,14 +123,18 @@ class AAE(nn.Module, GenerativeModel):
             z = self.prior(n, self.z, rng).astype(np.float32)
             return self.decode(z, rng.integers(0, self.classes, n) if self.classes else None)
 
-    def fit(self, x, steps=2000, batch_size=100, lr=1e-3, adversarial_lr=5e-4, labels=None, seed=0, each=None, every=100):
+    def fit(
+        self, x, steps=2000, batch_size=100, lr=1e-3, adversarial_lr=5e-4, labels=None, seed=0, each=None, every=100
+    ):
         """Train on x (N, D) in [-1, 1]; returns the log.
 
         labels (N,), for the semi-supervised form: a class, or -1 where it is not known.
         """
         x = self._vectors(check_images(x, "AAE.fit"))
         if (labels is None) != (self.classes == 0):
-            raise ValueError("AAE.fit: labels belong to a model with classes, and such a model needs them (-1: not known)")
+            raise ValueError(
+                "AAE.fit: labels belong to a model with classes, and such a model needs them (-1: not known)"
+            )
         rng = np.random.default_rng(seed)
         coders = [*self.encoder.parameters(), *self.decoder.parameters()]
         judges = [self.discriminator] + ([self.label_discriminator] if self.classes else [])
@@ -181,7 +185,9 @@ class AAE(nn.Module, GenerativeModel):
             truths.append(Tensor(np.eye(self.classes, dtype=np.float32)[rng.integers(0, self.classes, n)]))
             codes.append(F.softmax(logits, -1))
         optimizers["discriminator"].zero_grad()
-        d_loss = sum(discriminator_loss("nonsaturating", d(t), d(c)) for d, t, c in zip(judges, truths, codes, strict=True))
+        d_loss = sum(
+            discriminator_loss("nonsaturating", d(t), d(c)) for d, t, c in zip(judges, truths, codes, strict=True)
+        )
         d_loss.backward()
         optimizers["discriminator"].step()
 

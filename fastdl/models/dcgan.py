@@ -39,7 +39,11 @@ class Generator(nn.Module):
         self.latent, width, layers = latent, ngf * 2 ** (k - 1), []
         layers += [nn.ConvTranspose2d(latent, width, start, 1, 0, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         for _ in range(k - 1):
-            layers += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width // 2), nn.ReLU()]
+            layers += [
+                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(width // 2),
+                nn.ReLU(),
+            ]
             width //= 2
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh())
 

@@ -78,7 +78,9 @@ class Discriminator(nn.Module):
         layers, width = [nn.Dropout(config.d_dropout[0])], config.data
         for hidden in config.d_hidden:
             layers += (
-                [Maxout(width, hidden, config.maxout)] if config.maxout else [nn.Linear(width, hidden), nn.LeakyReLU(0.2)]
+                [Maxout(width, hidden, config.maxout)]
+                if config.maxout
+                else [nn.Linear(width, hidden), nn.LeakyReLU(0.2)]
             )
             layers.append(nn.Dropout(config.d_dropout[1]))
             width = hidden

@@ -128,7 +128,17 @@ class InfoGAN(nn.Module, GenerativeModel):
         return discrete, continuous
 
     def fit(
-        self, x, steps=2000, batch_size=64, d_lr=2e-4, g_lr=1e-3, lam=1.0, lam_continuous=0.1, seed=0, each=None, every=100
+        self,
+        x,
+        steps=2000,
+        batch_size=64,
+        d_lr=2e-4,
+        g_lr=1e-3,
+        lam=1.0,
+        lam_continuous=0.1,
+        seed=0,
+        each=None,
+        every=100,
     ):
         """Train on images (N, C, H, W) in [-1, 1] without labels; returns the log."""
         c = self.config

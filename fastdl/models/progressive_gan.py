@@ -204,7 +204,16 @@ class ProgressiveGAN(nn.Module, GenerativeModel):
         return randn(n, self.generator.latent, generator=generator)
 
     def fit(
-        self, x, images_per_phase=600_000, batch_size=16, lr=1e-3, start=2, penalty_weight=10.0, ema=0.999, seed=0, each=None
+        self,
+        x,
+        images_per_phase=600_000,
+        batch_size=16,
+        lr=1e-3,
+        start=2,
+        penalty_weight=10.0,
+        ema=0.999,
+        seed=0,
+        each=None,
     ):
         """Train on images (N, C, max_res, max_res) in [-1, 1], from side 2^start up; returns the log.
 

@@ -67,7 +67,9 @@ class Discriminator(nn.Module):
     def __init__(self, image_size=128, channels=3, c_dim=5, conv_dim=64, repeat_num=6):
         super().__init__()
         if image_size % 2**repeat_num:
-            raise ValueError(f"StarGAN: image_size {image_size} must be divisible by 2^{repeat_num}, one for each layer of D")
+            raise ValueError(
+                f"StarGAN: image_size {image_size} must be divisible by 2^{repeat_num}, one for each layer of D"
+            )
         f, layers = conv_dim, [nn.Conv2d(channels, conv_dim, 4, 2, 1), nn.LeakyReLU(0.01)]
         for _ in range(1, repeat_num):
             layers += [nn.Conv2d(f, 2 * f, 4, 2, 1), nn.LeakyReLU(0.01)]
@@ -94,9 +96,7 @@ class StarGAN(nn.Module):
 
     density = "none"
 
-    def __init__(
-        self, c_dim=5, image_size=128, channels=3, g_dim=64, d_dim=64, blocks=6, d_layers=6
-    ):
+    def __init__(self, c_dim=5, image_size=128, channels=3, g_dim=64, d_dim=64, blocks=6, d_layers=6):
         super().__init__()
         self.c_dim, self.image_size, self.channels = c_dim, image_size, channels
         self.generator = Generator(channels, c_dim, g_dim, blocks)
@@ -186,7 +186,8 @@ class StarGAN(nn.Module):
         self.generator.train()
         with no_grad():
             parts = [
-                self.generator(Tensor(x[i : i + batch]), Tensor(c[i : i + batch])).array for i in range(0, len(x), batch)
+                self.generator(Tensor(x[i : i + batch]), Tensor(c[i : i + batch])).array
+                for i in range(0, len(x), batch)
             ]
         for k, v in self.generator.named_buffers():
             v.array[...] = kept[k]

@@ -68,7 +68,16 @@ class VAE(nn.Module, GenerativeModel):
     density = "bound"
 
     def __init__(
-        self, dimensions=784, hidden=500, z=20, likelihood="bernoulli", levels=256, beta=1.0, classes=0, prior=1, conv=False
+        self,
+        dimensions=784,
+        hidden=500,
+        z=20,
+        likelihood="bernoulli",
+        levels=256,
+        beta=1.0,
+        classes=0,
+        prior=1,
+        conv=False,
     ):
         super().__init__()
         if likelihood not in LIKELIHOODS:
