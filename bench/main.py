@@ -32,11 +32,8 @@ def run(args):
     for n in counts:
         print(f"\n{n} thread{'s' if n > 1 else ''}: milliseconds, ratio = PyTorch's time / fastdl's")
         for workload in chosen:
-            able = sides if importlib.util.find_spec(workload.needs) else ("fastdl",)
-            try:
-                row = pair.measure(workload, n, args.pairs, able, ("numpy", "numba") if args.rungs else ())
-            except RuntimeError as error:
-                print(f"{workload.name}: {error}", flush=True)
+            row = side_by_side(workload, n, args, sides)
+            if row is None:
                 continue
             row["limit"] = limits[n]
             if tier:
@@ -54,3 +51,15 @@ def run(args):
     machine = {"cpu": _info.cpu_name(), "isa": _info.collect()["isa"], "versions": sorted(versions)}
     if args.out and rows:
         print(f"\nsaved {report.save(args.out, rows, limits, machine, tier)}")
+
+
+def side_by_side(workload, threads, args, sides):
+    """The row of a workload; fastdl's part alone where PyTorch cannot take part, None where fastdl fails too."""
+    able = sides if importlib.util.find_spec(workload.needs) else ("fastdl",)
+    for taking_part in dict.fromkeys([able, ("fastdl",)]):
+        try:
+            rungs = ("numpy", "numba") if args.rungs else ()
+            return pair.measure(workload, threads, args.pairs, taking_part, rungs, not args.no_errors)
+        except RuntimeError as error:
+            print(f"{workload.name}: {error}", flush=True)
+    return None

@@ -64,7 +64,7 @@ def cpus_for(threads):
     return usable[-threads:]  # the first CPU serves most interrupts
 
 
-def measure(workload, threads, pairs, sides=("torch", "fastdl"), rungs=()):
+def measure(workload, threads, pairs, sides=("torch", "fastdl"), rungs=(), errors=True):
     """One row of the results: times, ratio and its interval, errors, memory; seconds of other rungs of fastdl."""
     row = {"workload": workload.name, "threads": threads, "passes": {}}
     with ExitStack() as stack:
@@ -77,8 +77,8 @@ def measure(workload, threads, pairs, sides=("torch", "fastdl"), rungs=()):
             result["options"] = {side: b["passes"][name] for side, b in zip(sides, built, strict=True)}
             row["passes"][name] = result
         row["rungs"] = {rung: workers[-1].ask(do="rung", rung=rung) for rung in rungs}
-        errors = compare(workers)
-    for name, values in errors.items():
+        found = compare(workers) if errors else {}
+    for name, values in found.items():
         row["passes"][name]["error"] = values
     return row
 

@@ -102,6 +102,13 @@ class Torch(Side):
             for p, a in zip(net.parameters(), arrays, strict=True):
                 p.copy_(self.lib.from_numpy(a))
 
+    def assign(self, parameter, array):
+        with self.lib.no_grad():
+            parameter.copy_(self.lib.from_numpy(array))
+
+    def for_inference(self, net):
+        return net.eval()
+
     def numpy(self, tensor):
         return tensor.detach().contiguous().numpy()
 
@@ -156,6 +163,12 @@ class Fastdl(Side):
     def load(self, net, arrays):
         for p, a in zip(net.parameters(), arrays, strict=True):
             p.array[...] = a
+
+    def assign(self, parameter, array):
+        parameter.array[...] = array
+
+    def for_inference(self, net):
+        return net.eval()
 
     def numpy(self, tensor):
         return np.asarray(tensor.detach().numpy())
