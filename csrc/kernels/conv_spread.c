@@ -11,9 +11,10 @@
 #define CHUNK_WORK 3e6
 #define CHANNELS 8 /* with more, x's columns are spread too often: the tiles of conv_planar.c and conv_weight.c win */
 
-#if VL > 4        /* permutations of any kind */
-#define VECTORS 3 /* side by side */
-#define ROWS 4    /* rows of them that use a weight */
+#if VL > 4                                /* permutations of any kind */
+#define VECTORS 3                         /* side by side */
+#define MOST_LANES (VL == 8 ? 7 : VL / 2) /* with more, whole vectors of lanes waste less */
+#define ROWS (FD_VREGS == 32 ? 4 : 2)     /* rows of them that use a weight */
 #define SIZE (VECTORS * VL)
 #define TAPS (FD_VREGS == 32 ? 5 : 2) /* columns of a filter whose gradients are summed in registers */
 
@@ -125,7 +126,7 @@ static void spread_chunk(void *ctx, long chunk) {
 }
 
 int FN(fd_conv_spread_pays)(const fd_conv *p) {
-    if (2 * p->lanes > VL || !p->lanes || !p->x.C || p->x.C > CHANNELS || p->y_w != p->lanes || p->y_c != 1) return 0;
+    if (p->lanes > MOST_LANES || !p->lanes || !p->x.C || p->x.C > CHANNELS || p->y_w != p->lanes || p->y_c != 1) return 0;
     for (long i = 0; i < p->phases; i++)
         if (p->phase[i].w->step != 1) return 0;
     return 1;
