@@ -20,6 +20,14 @@ def recipes() -> list[str]:
     return sorted(f.stem for d in folders for f in Path(d, "recipes").glob("[a-z]*.py"))
 
 
+def recipe_or_file(text: str) -> str:
+    if not text.endswith(".toml") and text not in recipes():
+        raise argparse.ArgumentTypeError(
+            f"there is no recipe {text!r}; there are {', '.join(recipes())}, or a .toml file"
+        )
+    return text
+
+
 def positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -43,9 +51,13 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="the same as JSON")
 
     train = command("train", "train a network on real data: progress, test accuracy, weights and a plot")
-    train.add_argument("model", choices=recipes(), metavar="MODEL", help=", ".join(recipes()))
+    help = f"{', '.join(recipes())}, or a file CONFIG.toml (see fastdl/config)"
+    train.add_argument("model", type=recipe_or_file, metavar="MODEL", help=help)
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: optim.lr=0.01 (as often as wanted)"
+    )
     train.add_argument("--epochs", type=positive, metavar="N", help="passes over the training data")
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="of initial weights and shuffling (default 0)")
+    train.add_argument("--seed", type=int, metavar="N", help="of initial weights and shuffling (default 0)")
     train.add_argument("--out", metavar="FOLDER", help="where weights, plot and checkpoints go (default runs/MODEL)")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in that folder")
     machine_options(train)

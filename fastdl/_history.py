@@ -55,36 +55,60 @@ def can_plot() -> bool:
 
 
 def plot(records, path, title="") -> None:
-    """A PNG (or SVG, by the ending) of losses and of every other metric over the epochs."""
+    """A PNG (or SVG, by the ending): losses, every other metric, and, where they were recorded and change, learning rates and
+    gradient norms over the epochs."""
     from matplotlib.figure import Figure  # no pyplot: nothing global, no window, no display needed
 
     epochs = [r for r in records if "epoch" in r and "loss" in r]
-    names = [n for n in (epochs[-1] if epochs else {}) if n not in ("epoch", "step", "lr", "seconds")]
-    losses = [n for n in names if n.endswith("loss")]
-    others = [n for n in names if n not in losses and not n.startswith("val_")]
-    others += [n for n in names if n.startswith("val_") and n not in losses and n[4:] not in others]
-    figure = Figure(figsize=(5 * (1 + len(others)), 4), layout="constrained")
-    panels = figure.subplots(1, 1 + len(others), squeeze=False)[0]
+    names = [n for n in (epochs[-1] if epochs else {}) if n not in ("epoch", "step", "seconds")]
+    groups = _panels(names, epochs)
+    figure = Figure(figsize=(5 * len(groups), 4), layout="constrained")
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
     x = [r["epoch"] for r in epochs]
-    groups = [losses] + [[m for m in (n, f"val_{n}") if m in names] for n in others]
-    for panel, group in zip(panels, groups, strict=True):
+    for panel, (label, group) in zip(panels, groups.items(), strict=True):
         for name in group:
             panel.plot(x, [r.get(name) for r in epochs], marker=".", label=name.replace("_", " "))
         panel.set_xlabel("epoch")
+        panel.set_ylabel(label)
         panel.grid(alpha=0.3)
-        panel.legend()
-    panels[0].set_ylabel("loss")
-    if losses and min(r[n] for r in epochs for n in losses if r.get(n) is not None) > 0:
-        panels[0].set_yscale("log")
+        if group:
+            panel.legend()
+        positive = group and min((r[n] for r in epochs for n in group if r.get(n) is not None), default=0) > 0
+        if label in ("loss", "gradient norm", "learning rate") and positive:
+            panel.set_yscale("log")
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
 
 
+def _panels(names, epochs):
+    """{label of a panel: the numbers in it}."""
+    rates = [n for n in names if n == "lr" or n.startswith("lr_")]
+    norms = [n for n in names if n.startswith("grad_norm") and "." not in n]
+    rest = [n for n in names if n not in rates and not n.startswith("grad_norm")]
+    losses = [n for n in rest if n.endswith("loss")]
+    others = [n for n in rest if n not in losses and not n.startswith(("val_", "fit_"))]
+    others += [n for n in rest if n.startswith(("val_", "fit_")) and n not in losses and n[4:] not in others]
+    panels = {"loss": losses}
+    for n in others:
+        panels[n.replace("_", " ")] = [m for m in (n, f"fit_{n}", f"val_{n}") if m in names]
+    if any(len({r.get(n) for r in epochs}) > 1 for n in rates):
+        panels["learning rate"] = rates
+    if norms:
+        panels["gradient norm"] = norms
+    return panels
+
+
 class Progress:
-    """A bar of tqdm while an epoch runs and one line when it ends; without tqdm, or not on a terminal, the lines only."""
+    """A bar of tqdm while an epoch runs (loss, metrics, samples/s, time left of the whole run) and one line when it ends.
+
+    Without tqdm, or not on a terminal, the lines only.
+    """
 
     def __init__(self, shown: bool, total_epochs: int):
         self.shown, self.epochs, self.bar = shown, total_epochs, None
+        self.steps = self.seen = self.samples = 0
+        self.began = self.last = self.run_began = time.perf_counter()
+        self.run_steps = 0  # of this run, for the time left
         self.tqdm = None
         if shown and sys.stderr.isatty():
             try:
@@ -95,28 +119,53 @@ class Progress:
                 pass
 
     def start_epoch(self, epoch: int, steps, done: int) -> None:
-        self.began = time.perf_counter()
+        self.epoch, self.steps, self.seen, self.samples = epoch, steps, done, 0
+        self.began = self.last = time.perf_counter()
         if self.tqdm is not None:
             label = f"epoch {epoch}/{self.epochs}"
-            self.bar = self.tqdm(total=steps, initial=done, desc=label, leave=False, unit="step", mininterval=0.1)
+            self.bar = self.tqdm(
+                total=steps, initial=done, desc=label, leave=False, mininterval=0.1,
+                bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} {postfix}",
+            )  # fmt: skip
 
-    def step(self, loss: float) -> None:
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-            self.bar.update()
+    def step(self, loss: float, samples: int = 0, means: dict | None = None) -> None:
+        """A batch is done: its loss, how many samples it had, and the means of the epoch so far."""
+        self.seen, self.samples, self.run_steps = self.seen + 1, self.samples + samples, self.run_steps + 1
+        self.last = time.perf_counter()
+        if self.bar is None:
+            return
+        shown = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in (means or {"loss": loss}).items())
+        left = (self.epochs - self.epoch + 1) * self.steps - self.seen
+        eta = left * (self.last - self.run_began) / self.run_steps
+        self.bar.set_postfix_str(f"{shown}  {self.rate():,.0f} samples/s  {clock(eta)} left", refresh=False)
+        self.bar.update()
+
+    def rate(self) -> float:
+        """Samples a second in this epoch's steps."""
+        return self.samples / max(self.last - self.began, 1e-9)
 
     def end_epoch(self, record: dict | None = None) -> None:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
         if self.shown and record is not None:
-            numbers = [f"{k.replace('_', ' ')} {v:.4f}" for k, v in record.items() if k not in _NOT_SHOWN]
+            numbers = [
+                f"{k.replace('_', ' ')} {v:.4f}" for k, v in record.items() if k not in _NOT_SHOWN and "." not in k
+            ]
             width = len(str(self.epochs))
+            speed = f"  {self.rate():,.0f} samples/s" if self.samples else ""
             print(
-                f"epoch {record['epoch']:{width}}/{self.epochs}  {'  '.join(numbers)}  {record['seconds']:.1f} s",
+                f"epoch {record['epoch']:{width}}/{self.epochs}  {'  '.join(numbers)}  {record['seconds']:.1f} s{speed}",
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def clock(seconds: float) -> str:
+    """75 -> "1:15", 3700 -> "1:01:40"."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
 _NOT_SHOWN = ("epoch", "step", "lr", "seconds")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fastdl import kernels
-from fastdl.cli_common import describe_machine, use_machine
+from fastdl.cli_common import use_machine
 
 
 def info(args):
@@ -17,14 +17,9 @@ def info(args):
 
 
 def train(args):
-    use_machine(args)
-    recipe = importlib.import_module(f"fastdl.recipes.{args.model}")
-    given = {} if args.epochs is None else {"epochs": args.epochs}
-    out = args.out or f"runs/{args.model}"
-    result = recipe.run(out=out, seed=args.seed, resume=args.resume, progress=True, **given)
-    print(f"test accuracy {result['test_accuracy']:.2%} after {result['seconds']:.1f} s on {describe_machine()}")
-    for file in result["files"]:
-        print(f"  {file}")
+    from fastdl import cli_train
+
+    cli_train.train(args)
 
 
 def predict(args):

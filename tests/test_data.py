@@ -14,10 +14,12 @@ import pytest
 import fastdl
 from fastdl.data import (
     BatchSampler,
+    BucketBatchSampler,
     ConcatDataset,
     DataLoader,
     Dataset,
     RandomSampler,
+    StratifiedBatchSampler,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
@@ -132,6 +134,51 @@ def test_samplers():
             BatchSampler(range(5), bad)
     with pytest.raises(ValueError, match="replacement"):
         WeightedRandomSampler([1, 0], 2, replacement=False)
+
+
+def test_stratified_batches():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    sampler = StratifiedBatchSampler(labels, 10, seed=3)
+    first, second = list(sampler), list(sampler)
+    assert len(sampler) == 10 and first != second
+    for epoch in (first, second):
+        assert sorted(i for batch in epoch for i in batch) == list(range(100))
+        for batch in epoch:
+            counts = np.bincount(labels[batch], minlength=3)
+            assert (abs(counts - [6, 3, 1]) <= 1).all()
+    again = StratifiedBatchSampler(labels, 10, seed=3)
+    again.set_epoch(1)
+    assert list(again) == second
+    assert [len(b) for b in StratifiedBatchSampler(labels, 30, drop_last=True, seed=0)] == [30] * 3
+    with pytest.raises(ValueError, match=r"labels must be a list of classes; got shape \(0,\)"):
+        StratifiedBatchSampler([], 2)
+
+
+def test_buckets_by_length():
+    lengths = np.random.default_rng(0).integers(1, 40, 200)
+    sampler = BucketBatchSampler(lengths, max_tokens=120, seed=1)
+    first, second = list(sampler), list(sampler)
+    assert len(sampler) == len(first) == len(second) and first != second
+    for epoch in (first, second):
+        assert sorted(i for batch in epoch for i in batch) == list(range(200))
+        assert max(lengths[b].max() * len(b) for b in epoch) <= 120
+        padded = sum(lengths[b].max() * len(b) for b in epoch)
+        assert padded < 1.05 * lengths.sum()  # 20 % and more without buckets
+    by_count = list(BucketBatchSampler(lengths, batch_size=16, shuffle=False, seed=1))
+    assert [len(b) for b in by_count] == [16] * 12 + [8]
+    loader = DataLoader(list(range(200)), batch_sampler=BucketBatchSampler(lengths, batch_size=16, seed=1))
+    whole = numbers(loader) + numbers(loader)
+    part = DataLoader(list(range(200)), batch_sampler=BucketBatchSampler(lengths, batch_size=16, seed=1))
+    part.load_state_dict({"seed": part.seed, "epoch": 1, "batch": 4, "length": 13})
+    assert numbers(part) == whole[17:]
+    for bad, message in [
+        ({}, "give batch_size or max_tokens"),
+        ({"batch_size": 2, "max_tokens": 9}, "give batch_size or max_tokens"),
+        ({"max_tokens": 9}, "the longest item has 39 tokens, more than max_tokens = 9"),
+        ({"batch_size": 0}, "batch_size must be"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            BucketBatchSampler(lengths, **bad)
 
 
 def test_default_seed_is_that_of_manual_seed():

@@ -4,11 +4,14 @@ from fastdl.data import tables, transforms
 from fastdl.data._split import Split
 from fastdl.data.bible_en_es import bible_en_es
 from fastdl.data.chorales import chorales
+from fastdl.data.cifar import cifar10, cifar100, read_cifar
 from fastdl.data.cmudict import cmudict
+from fastdl.data.coco import COCODetection, decode_rle
 from fastdl.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from fastdl.data.digits import digits
 from fastdl.data.django_pairs import django_pairs
 from fastdl.data.emoji import composite, emoji, emoji_categories, emoji_subcategories
+from fastdl.data.image_folder import ImageFolder, read_image
 from fastdl.data.kjv import BOOK_GROUPS, kjv, kjv_verses
 from fastdl.data.loader import DataLoader, batch_rng, default_collate
 from fastdl.data.mixing import CutMix, Mixup, cutmix, mixed_loss, mixup
@@ -18,41 +21,55 @@ from fastdl.data.photos import photos, texture_patches
 from fastdl.data.pride_and_prejudice import pride_and_prejudice
 from fastdl.data.sampler import (
     BatchSampler,
+    BucketBatchSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
+    StratifiedBatchSampler,
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
 from fastdl.data.scenes import SceneMaker, Scenes
 from fastdl.data.sentiment import sentiment
 from fastdl.data.table import Table
+from fastdl.data.text_file import Characters, Windows, read_text, text_windows
+from fastdl.data.voc import VOCDetection, read_voc
 
 __all__ = [
     "BOOK_GROUPS",
     "BatchSampler",
+    "BucketBatchSampler",
+    "COCODetection",
+    "Characters",
     "ConcatDataset",
     "CutMix",
     "DataLoader",
     "Dataset",
     "Mixup",
+    "ImageFolder",
     "RandomSampler",
     "Sampler",
     "SceneMaker",
     "Scenes",
     "SequentialSampler",
     "Split",
+    "StratifiedBatchSampler",
     "Subset",
     "SubsetRandomSampler",
     "Table",
     "TensorDataset",
+    "VOCDetection",
     "WeightedRandomSampler",
+    "Windows",
     "batch_rng",
     "bible_en_es",
     "chorales",
+    "cifar10",
+    "cifar100",
     "cmudict",
     "composite",
     "cutmix",
+    "decode_rle",
     "default_collate",
     "digits",
     "django_pairs",
@@ -69,9 +86,14 @@ __all__ = [
     "photos",
     "pride_and_prejudice",
     "random_split",
+    "read_cifar",
     "read_idx",
+    "read_image",
+    "read_text",
+    "read_voc",
     "sentiment",
     "tables",
+    "text_windows",
     "texture_patches",
     "transforms",
 ]

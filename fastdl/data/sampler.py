@@ -106,9 +106,7 @@ class BatchSampler(Sampler):
     """Lists of `batch_size` indices from another sampler; the last may be shorter, or is dropped."""
 
     def __init__(self, sampler, batch_size, drop_last=False):
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(f"batch_size must be an integer of at least 1; got {batch_size!r}")
-        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
+        self.sampler, self.batch_size, self.drop_last = sampler, _checked(batch_size), drop_last
 
     def set_epoch(self, epoch: int) -> None:
         if hasattr(self.sampler, "set_epoch"):
@@ -127,3 +125,94 @@ class BatchSampler(Sampler):
     def __len__(self):
         n = len(self.sampler)
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+
+class StratifiedBatchSampler(_Seeded):
+    """Batches in which every class has its share of the data, up to one item: for small batches of uneven classes.
+
+    labels (N,): the class of every item. All items come once an epoch, in a new order; the last batch may be shorter, or is
+    dropped.
+
+    Example
+    >>> sampler = StratifiedBatchSampler([0] * 6 + [1] * 3, batch_size=3, seed=0)
+    >>> [sum(i >= 6 for i in batch) for batch in sampler]
+    [1, 1, 1]
+    """
+
+    def __init__(self, labels, batch_size, drop_last=False, seed=None):
+        super().__init__(seed)
+        self.labels = np.asarray(labels)
+        if self.labels.ndim != 1 or not len(self.labels):
+            raise ValueError(f"StratifiedBatchSampler: labels must be a list of classes; got shape {self.labels.shape}")
+        self.batch_size, self.drop_last = _checked(batch_size), drop_last
+
+    def draw(self, rng):
+        place = np.empty(
+            len(self.labels)
+        )  # in 0..1: the items of a class lie evenly, so that every stretch has its share
+        for label in np.unique(self.labels):
+            (where,) = np.nonzero(self.labels == label)
+            place[rng.permutation(where)] = (np.arange(len(where)) + rng.random()) / len(where)
+        return np.argsort(place, kind="stable")
+
+    def __iter__(self):
+        order = list(super().__iter__())
+        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        return iter(batches[: len(self)])
+
+    def __len__(self):
+        n = len(self.labels)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+
+class BucketBatchSampler(_Seeded):
+    """Batches of items of similar length, so that little is padded: by number of items, or by number of padded tokens.
+
+    lengths (N,): of every item. Give batch_size, or max_tokens: the longest item times the number of items stays below it.
+    Every item comes once an epoch; which items of the same length come together, and the order of the batches, are drawn anew.
+
+    Example
+    >>> sampler = BucketBatchSampler([3, 9, 3, 10, 4], max_tokens=20, seed=0)
+    >>> sorted(sorted(batch) for batch in sampler)
+    [[0, 2, 4], [1, 3]]
+    """
+
+    def __init__(self, lengths, batch_size=None, max_tokens=None, shuffle=True, seed=None):
+        super().__init__(seed)
+        self.lengths, self.shuffle = np.asarray(lengths), shuffle
+        if self.lengths.ndim != 1 or not len(self.lengths) or (self.lengths < 0).any():
+            raise ValueError("BucketBatchSampler: lengths must be a list of numbers >= 0, not empty")
+        if (batch_size is None) == (max_tokens is None):
+            raise ValueError("BucketBatchSampler: give batch_size or max_tokens")
+        if max_tokens is not None and self.lengths.max() > max_tokens:
+            raise ValueError(
+                f"BucketBatchSampler: the longest item has {self.lengths.max()} tokens, more than max_tokens = {max_tokens}"
+            )
+        _checked(1 if batch_size is None else batch_size)
+        ordered = np.sort(self.lengths)
+        self._ends = [0]  # of the batches, in the items sorted by length: the same every epoch
+        for i in range(len(ordered)):
+            n = i - self._ends[-1]
+            if n and (n == batch_size if batch_size else ordered[i] * (n + 1) > max_tokens):
+                self._ends.append(i)
+        self._ends.append(len(ordered))
+
+    def draw(self, rng):
+        return np.lexsort((rng.random(len(self.lengths)), self.lengths))
+
+    def __iter__(self):
+        epoch = self.epoch
+        order = list(super().__iter__())
+        batches = [order[a:b] for a, b in zip(self._ends, self._ends[1:])]
+        if self.shuffle:
+            batches = [batches[i] for i in np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))]
+        return iter(batches)
+
+    def __len__(self):
+        return len(self._ends) - 1
+
+
+def _checked(batch_size):
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"batch_size must be an integer of at least 1; got {batch_size!r}")
+    return batch_size

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from fastdl._history import can_plot
 from fastdl.autograd import Tensor, no_grad
 from fastdl.data import DataLoader, mnist5k
 from fastdl.io import load, save
-from fastdl.metrics import accuracy
+from fastdl.metrics import accuracy, confusion
 from fastdl.models.lenet import LeNet5, loss
 from fastdl.nn import functional as F
 from fastdl.optim import Adam
 from fastdl.optim.lr_scheduler import CosineAnnealingLR
 from fastdl.random import manual_seed
-from fastdl.train import Trainer
+from fastdl.train import Trainer, plot_confusion
 
 BASELINES = {"logistic regression": 0.906, "nearest neighbour": 0.931}
 EPOCHS = 12
@@ -31,7 +32,8 @@ def run(
 ) -> dict:
     """Train, judge, write weights, history and picture to `out`.
 
-    Returns {"test_accuracy", "test_loss", "seconds" of this call, "baselines", "files"}.
+    Returns {"metrics": {"test accuracy", "test loss"}, "baselines", "seconds" of this call, "files"}, and the two metrics
+    once more as "test_accuracy" and "test_loss".
     resume: go on from the newest checkpoint in `out` (with the same epochs and seed).
     """
     epochs = EPOCHS if epochs is None else epochs
@@ -60,13 +62,17 @@ def run(
     result = trainer.evaluate(judge)
     weights = out / "lenet.safetensors"
     save(model, weights)
-    files = [weights, *(out / name for name in ("history.jsonl", "history.png") if (out / name).exists())]
+    files = [weights, out / "history.jsonl", out / "history.png", out / "confusion.png"]
+    if can_plot():
+        scores, labels = trainer.predict(judge)
+        plot_confusion(confusion(scores.argmax(1), labels, 10), out / "confusion.png", title="LeNet-5, MNIST 5k")
     return {
+        "metrics": {"test accuracy": result["accuracy"], "test loss": result["loss"]},
         "test_accuracy": result["accuracy"],
         "test_loss": result["loss"],
         "seconds": time.perf_counter() - began,
         "baselines": dict(BASELINES),
-        "files": [str(file) for file in files],
+        "files": [str(file) for file in files if file.exists()],
     }
 
 
