@@ -44,10 +44,12 @@ def restore(trainer, folder) -> int | None:
             f"Trainer: the checkpoint has {len(state['callbacks'])} callbacks, this run {len(trainer.callbacks)}; "
             "resume with the same"
         )
+    _compare("optimizer", trainer.optimizer, found["optimizer"])
+    _compare("scheduler", trainer.scheduler, state["scheduler"])
     trainer.model.load_state_dict(found["model"])
-    _load("optimizer", trainer.optimizer, found["optimizer"])
+    _load(trainer.optimizer, found["optimizer"])
     if trainer.scheduler is not None:
-        _load("scheduler", trainer.scheduler, state["scheduler"])
+        _load(trainer.scheduler, state["scheduler"])
     for name, loader in trainer._loaders.items():
         if hasattr(loader, "load_state_dict") and state["loaders"][name] is not None:
             loader.load_state_dict(state["loaders"][name])
@@ -81,11 +83,15 @@ def _states(one_or_named):
     return _state_of(one_or_named)
 
 
-def _load(what, one_or_named, state):
-    if isinstance(one_or_named, dict) != ("named" in (state or {})) or (
-        isinstance(one_or_named, dict) and set(one_or_named) != set(state["named"])
-    ):
+def _compare(what, one_or_named, state):
+    """Raise ValueError where the run and the checkpoint have not the same objects."""
+    mine = set(one_or_named) if isinstance(one_or_named, dict) else one_or_named is not None
+    theirs = set(state["named"]) if state and "named" in state else state is not None
+    if mine != theirs:
         raise ValueError(f"Trainer: the checkpoint has another {what} than this run; resume with the same")
+
+
+def _load(one_or_named, state):
     if isinstance(one_or_named, dict):
         for name, thing in one_or_named.items():
             thing.load_state_dict(state["named"][name])
