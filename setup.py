@@ -52,7 +52,7 @@ INTERPRETED = {
     "__init__", "attention", "boxes", "convert", "creation", "ctc", "dropout", "embedding", "inplace", "loss", "loss_multilabel",
     "nade", "norm", "random", "resize", "rnn", "roi",
 }  # fmt: skip
-COMPILED = ["fastdl/autograd.py", "fastdl/tape.py"] + sorted(
+COMPILED = ["fastdl/autograd.py", "fastdl/tape.py", "fastdl/optim/_plan.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED
 )
 COMPILED += [
@@ -62,6 +62,7 @@ COMPILED += [
 HOT = {
     "fastdl/tape.py",
     "fastdl/autograd.py",
+    "fastdl/optim/_plan.py",
     *(f"fastdl/ops/{name}.py" for name in ("_dtypes", "elementwise", "unary")),
 }
 CYTHON_FLAGS = ["-g0", "-Wno-unused-function", "-Wno-cpp"]

@@ -38,7 +38,10 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #define FD_KERNELS(X)      \
     X(activation)          \
     X(activation_backward) \
+    X(adadelta)            \
+    X(adagrad)             \
     X(adam)                \
+    X(adamax)              \
     X(arithmetic)          \
     X(attention)           \
     X(attention_backward)  \
@@ -63,8 +66,10 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(nade)                \
     X(nade_backward)       \
     X(nms)                 \
+    X(projected)           \
     X(relayout)            \
     X(resize)              \
+    X(rmsprop)             \
     X(rnn)                 \
     X(rnn_backward)        \
     X(roi_align)           \

@@ -50,6 +50,9 @@ cpdef object link_view(TensorBase view, TensorBase base, object cls, tuple args)
 @cython.locals(version=Version)
 cpdef object wrote(TensorBase t, object op=*)
 
+@cython.locals(t=TensorBase, version=Version)
+cpdef object wrote_all(list tensors, object op)
+
 @cython.locals(count=Py_ssize_t)
 cpdef object _forward(object cls, Function ctx, tuple args)
 

@@ -286,6 +286,19 @@ def wrote(t, op="an in-place write"):
         version._lasti = frame.f_lasti
 
 
+def wrote_all(tensors, op):
+    """wrote() for each of a list of tensors, by one statement of the user."""
+    frame = _user_frame()
+    code, lasti = (None, None) if frame is None else (frame.f_code, frame.f_lasti)
+    for t in tensors:
+        version = _counter_of(t)
+        version.value += 1
+        version._op = op
+        if code is not None:
+            version._code = code
+            version._lasti = lasti
+
+
 # ----------------------------------------------------------------------------------------------------------- views
 
 

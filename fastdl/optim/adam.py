@@ -1,12 +1,11 @@
 """Adam: steps scaled by running means of the gradient and of its square."""
 
-import numpy as np
-
 from fastdl.kernels.optim_step import adam_step
-from fastdl.optim.optimizer import Optimizer
+from fastdl.optim.fused import Fused
+from fastdl.optim.optimizer import form_of, torch_options
 
 
-class Adam(Optimizer):
+class Adam(Fused):
     """Adaptive moments.
 
     Maths       g = gradient + weight_decay w
@@ -15,12 +14,15 @@ class Adam(Optimizer):
                 w <- w - lr m_hat / (sqrt(v_hat) + eps),   m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
                 eps_inside_sqrt: w <- w - lr sqrt(1 - beta2^t) / (1 - beta1^t) m / sqrt(v + eps)
                 amsgrad: the largest v so far in place of v
-    Parameters  lr, betas, eps, weight_decay (added to the gradient; AdamW has the other kind), amsgrad, maximize
+    Parameters  lr, betas, eps, weight_decay (added to the gradient), amsgrad, maximize
+                decoupled_weight_decay: w <- (1 - lr weight_decay) w instead, and g = gradient (AdamW)
+                form="lecture" is eps_inside_sqrt=True
     State       step (t), exp_avg (m), exp_avg_sq (v), max_exp_avg_sq
+    Errors      ValueError for negative settings and for betas outside [0, 1)
     Ref         Kingma and Ba 2015, arXiv 1412.6980; Reddi, Kale, Kumar 2018 (AMSGrad)
     """
 
-    decoupled = False  # AdamW: weight decay shrinks w itself and stays out of m and v
+    kernel = "adam"
 
     def __init__(
         self,
@@ -32,35 +34,31 @@ class Adam(Optimizer):
         amsgrad=False,
         *,
         maximize=False,
+        decoupled_weight_decay=False,
         eps_inside_sqrt=False,
+        form="torch",
+        **options,
     ):
+        torch_options(type(self).__name__, options)
         settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(params, {**settings, "maximize": maximize, "eps_inside_sqrt": eps_inside_sqrt})
+        settings["eps_inside_sqrt"] = form_of(type(self).__name__, form) or eps_inside_sqrt
+        settings["decoupled_weight_decay"] = decoupled_weight_decay
+        super().__init__(params, {**settings, "maximize": maximize})
 
-    def update(self, group, params):
-        together = {}  # number of the step -> parameters; one entry unless some had no gradient in earlier steps
-        for p in params:
-            state = self.state.get(p)
-            if state is None:
-                state = self.state[p] = {"step": 0, "exp_avg": np.zeros_like(p.array)}
-                state["exp_avg_sq"] = np.zeros_like(p.array)
-                if group["amsgrad"]:
-                    state["max_exp_avg_sq"] = np.zeros_like(p.array)
-            state["step"] += 1
-            together.setdefault(state["step"], []).append((p, state))
-        for step, members in together.items():
-            adam_step(
-                [p.array for p, _ in members],
-                [p.grad.array for p, _ in members],
-                [state["exp_avg"] for _, state in members],
-                [state["exp_avg_sq"] for _, state in members],
-                [state["max_exp_avg_sq"] for _, state in members] if group["amsgrad"] else None,
-                step,
-                group["lr"],
-                *group["betas"],
-                group["eps"],
-                group["weight_decay"],
-                self.decoupled,
-                group["maximize"],
-                group["eps_inside_sqrt"],
-            )
+    def names(self, group):
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq" if group["amsgrad"] else None)
+
+    def move(self, group, params, grads, states, numbers, fresh):
+        adam_step(
+            params,
+            grads,
+            *states,
+            numbers[0],
+            group["lr"],
+            *group["betas"],
+            group["eps"],
+            group["weight_decay"],
+            group["decoupled_weight_decay"],
+            group["maximize"],
+            group["eps_inside_sqrt"],
+        )

@@ -11,9 +11,30 @@ class AdamW(Adam):
     Ref         Loshchilov and Hutter 2019, arXiv 1711.05101
     """
 
-    decoupled = True
-
     def __init__(
-        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *, maximize=False
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=1e-2,
+        amsgrad=False,
+        *,
+        maximize=False,
+        eps_inside_sqrt=False,
+        form="torch",
+        **options,
     ):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=True,
+            eps_inside_sqrt=eps_inside_sqrt,
+            form=form,
+            **options,
+        )

@@ -8,12 +8,38 @@ import numpy as np
 
 from fastdl.autograd import Tensor, enable_grad, wrote
 
+NOT_NEGATIVE = (
+    "lr", "eps", "weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value", "momentum_decay", "delta",
+    "wd_ratio",
+)  # fmt: skip
+
+
+def torch_options(name: str, options: dict) -> None:
+    """Look over what torch's optimizers take beside their settings: foreach and fused change nothing here, as every step is
+    one call; capturable and differentiable are refused, and so is what torch does not know.
+    """
+    for option, value in options.items():
+        if option not in ("foreach", "fused", "capturable", "differentiable"):
+            raise TypeError(f"{name}: unexpected keyword argument {option!r}")
+        if value and option in ("capturable", "differentiable"):
+            raise ValueError(f"{name}: {option}=True is not supported; steps are made in place by one call of a kernel")
+
+
+def form_of(name: str, form: str) -> bool:
+    """Is it the lecture's form of an optimizer (else torch's)?"""
+    if form not in ("torch", "lecture"):
+        raise ValueError(f"{name}: form must be 'torch' or 'lecture'; got {form!r}")
+    return form == "lecture"
+
 
 class Optimizer:
     """Base class: write `update(group, params)`, which changes params (all have gradients) in place.
 
-    params is an iterable of Parameters, or of dicts {"params": [...], "lr": ..., ...}: groups with their own settings.
+    params is an iterable of Parameters, of (name, Parameter), or of dicts {"params": [...], "lr": ..., ...}: groups with
+    their own settings.
     """
+
+    counters: dict = {"step": int}  # noqa: RUF012  numbers in the state of a parameter, and their type
 
     def __init__(self, params, defaults: dict):
         if isinstance(params, Tensor):
@@ -21,6 +47,8 @@ class Optimizer:
                 f"{type(self).__name__}: params must be a list of parameters; hint: model.parameters(), or [p]"
             )
         self.defaults = defaults
+        self._plans: dict = {}  # fused.py: number of a group -> what is known of it
+        self._op = f"{type(self).__name__}.step"
         self.state: dict = {}  # parameter -> {name: number or array}
         self.param_groups: list[dict] = []
         groups = list(params)
@@ -33,6 +61,9 @@ class Optimizer:
         """Add {"params": [...], ...}; settings it leaves out are the optimizer's."""
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
+        if params and all(isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in params):
+            group = {**group, "param_names": [name for name, _ in params]}
+            params = [p for _, p in params]
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{type(self).__name__}: can only optimize Tensors, got a {type(p).__name__}")
@@ -49,12 +80,14 @@ class Optimizer:
 
     def check(self, group: dict) -> None:
         """Raise ValueError for settings that make no sense."""
-        for name in ("lr", "eps", "weight_decay", "momentum"):
+        for name in NOT_NEGATIVE:
             if name in group and not group[name] >= 0:
                 raise ValueError(f"{type(self).__name__}: {name} must be at least 0; got {group[name]}")
         for beta in group.get("betas", ()):
             if not 0 <= beta < 1:
                 raise ValueError(f"{type(self).__name__}: betas must lie in [0, 1); got {group['betas']}")
+        if not 0 <= group.get("rho", 0) <= 1:
+            raise ValueError(f"{type(self).__name__}: rho must lie in [0, 1]; got {group['rho']}")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget (or set to zero) the gradients of all parameters."""
@@ -67,17 +100,21 @@ class Optimizer:
 
     def step(self, closure=None):
         """One update of every parameter that has a gradient. closure, if given, computes and returns the loss again."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = self.evaluate(closure)
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             if params:
                 self.update(group, params)
                 for p in params:
-                    wrote(p, f"{type(self).__name__}.step")
+                    wrote(p, self._op)
         return loss
+
+    def evaluate(self, closure):
+        """What closure() returns, gradients recorded whatever the mode outside; None without a closure."""
+        if closure is None:
+            return None
+        with enable_grad():
+            return closure()
 
     def update(self, group: dict, params: list) -> None:
         raise NotImplementedError(f"{type(self).__name__} must define update(group, params)")
@@ -121,8 +158,8 @@ class Optimizer:
         if not isinstance(value, (Tensor, np.ndarray)):
             return value
         array = value.array if isinstance(value, Tensor) else value
-        if array.ndim == 0 and name == "step":
-            return int(array)
+        if name in self.counters:
+            return self.counters[name](array.item())
         if array.shape != p.shape:
             raise ValueError(f"{type(self).__name__}: {name} has shape {array.shape}, its parameter {p.shape}")
         mine = np.empty_like(p.array)

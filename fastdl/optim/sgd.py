@@ -3,23 +3,39 @@
 import numpy as np
 
 from fastdl.kernels.optim_step import sgd_step
-from fastdl.optim.optimizer import Optimizer
+from fastdl.optim.fused import Fused
+from fastdl.optim.optimizer import torch_options
 
 
-class SGD(Optimizer):
-    """Gradient descent on mini-batches.
+class SGD(Fused):
+    """Gradient descent. The batches that the gradients come from decide its name: all samples, one, or a few.
 
     Maths       g = gradient + weight_decay w
                 a <- momentum a + (1 - dampening) g      (a = g at the first step)
                 w <- w - lr a                            nesterov: w <- w - lr (g + momentum a)
     Parameters  lr, momentum, dampening, weight_decay, nesterov; maximize: climb instead of descend
     State       momentum_buffer (a)
+    Errors      ValueError for negative settings, and for nesterov without momentum or with dampening
+    Notes       nesterov is the recursion of NAG (nag.py) written in the look-ahead point, as in torch
     Ref         Polyak 1964; Nesterov 1983; Sutskever, Martens, Dahl, Hinton 2013
     """
 
+    kernel = "sgd"
+    counters: dict = {}  # noqa: RUF012
+
     def __init__(
-        self, params, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, *, maximize=False
+        self,
+        params,
+        lr=1e-3,
+        momentum=0.0,
+        dampening=0.0,
+        weight_decay=0.0,
+        nesterov=False,
+        *,
+        maximize=False,
+        **options,
     ):
+        torch_options("SGD", options)
         settings = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
         super().__init__(params, {**settings, "nesterov": nesterov, "maximize": maximize})
 
@@ -28,28 +44,28 @@ class SGD(Optimizer):
         if group["nesterov"] and not (group["momentum"] > 0 and group["dampening"] == 0):
             raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
 
-    def update(self, group, params):
-        first = [p for p in params if group["momentum"] and "momentum_buffer" not in self.state.get(p, ())]
-        for p in first:
-            self.state.setdefault(p, {})["momentum_buffer"] = np.empty_like(p.array)
-        if first and len(first) < len(params):  # parameters that had no gradient until now
-            new = set(map(id, first))
-            self.move(group, [p for p in params if id(p) not in new], False)
-            params = first
-        self.move(group, params, bool(first))
+    def names(self, group):
+        return ("momentum_buffer" if group["momentum"] else None,)
 
-    def move(self, group, params, first):
-        """One step of parameters that all have, or all lack, a momentum from the steps before."""
-        momenta = [self.state[p]["momentum_buffer"] for p in params] if group["momentum"] else None
+    def start(self, group, p, name):
+        return np.empty_like(p.array)
+
+    def begin(self, group):
+        return ()
+
+    def advance(self, group, numbers):
+        return ()
+
+    def move(self, group, params, grads, states, numbers, fresh):
         sgd_step(
-            [p.array for p in params],
-            [p.grad.array for p in params],
-            momenta,
+            params,
+            grads,
+            *states,
             group["lr"],
             group["momentum"],
             group["dampening"],
             group["weight_decay"],
             group["nesterov"],
             group["maximize"],
-            first,
+            fresh,
         )
