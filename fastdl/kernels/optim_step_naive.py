@@ -132,7 +132,7 @@ def _project(p, gradient, direction, delta, eps):
     if p.ndim < 2 or not p.size:
         return False
     rows = [[(r, *rest) for rest in product(*map(range, p.shape[1:]))] for r in range(p.shape[0])]
-    for groups in (rows, [sum(rows, [])]):
+    for groups in (rows, [[i for row in rows for i in row]]):
 
         def dot(a, b, group):
             return sum(float(a[i]) * float(b[i]) for i in group)

@@ -45,7 +45,8 @@ class SequentialLR(_Composed):
         self.milestones = list(milestones)
         if len(self.milestones) != len(self._schedulers) - 1:
             raise ValueError(
-                f"SequentialLR: {len(self._schedulers)} schedules need {len(self._schedulers) - 1} milestones, got {self.milestones}"
+                f"SequentialLR: {len(self._schedulers)} schedules need {len(self._schedulers) - 1} milestones; "
+                f"got {self.milestones}"
             )
         if self.milestones != sorted(self.milestones):
             raise ValueError(f"SequentialLR: milestones must grow; got {self.milestones}")
