@@ -234,8 +234,9 @@ static void spread_chunk_2x2(void *ctx, long chunk) {
     }
 }
 
-/* Are these the transposed windows of 2 x 2 windows that tile the image? */
+/* Are these the transposed windows of 2 x 2 windows that tile the image? (ceil_mode's last window may leave it: no.) */
 static int tiles_transposed(const fd_axis *pixels) {
+    if (2 * pixels->inputs > pixels->outputs) return 0;
     for (long i = 0; i < pixels->outputs; i++) {
         const long e = pixels->ptr[i], windows = i < 2 * pixels->inputs;
         if (pixels->ptr[i + 1] - e != windows) return 0;

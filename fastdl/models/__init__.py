@@ -1,5 +1,6 @@
 """Models: one file per paper."""
 
+from fastdl.models.alexnet import AlexNet, AlexNetConfig, alexnet
 from fastdl.models.bert import (
     Bert,
     BertConfig,
@@ -11,15 +12,47 @@ from fastdl.models.bert import (
     bert_base,
     bert_large,
 )
+from fastdl.models.convolutionalize import convolutionalize
+from fastdl.models.densenet import (
+    DenseNet,
+    DenseNetConfig,
+    densenet121,
+    densenet161,
+    densenet169,
+    densenet201,
+    densenet_bc,
+)
+from fastdl.models.googlenet import GoogLeNet, GoogLeNetConfig, GoogLeNetOutputs, googlenet
+from fastdl.models.googlenet import loss as googlenet_loss
 from fastdl.models.gpt import GPT, GPTConfig, gpt2, gpt2_large, gpt2_medium, gpt2_xl, gpt3
 from fastdl.models.lenet import LeNet5, lenet5
 from fastdl.models.linear import LinearRegression, SoftmaxRegression
 from fastdl.models.mlp import MLP, mlp
+from fastdl.models.mobilenet import MobileNetV2, MobileNetV2Config, mobilenet_v2
+from fastdl.models.resnet import (
+    ResNet,
+    ResNetConfig,
+    resnet18,
+    resnet20,
+    resnet34,
+    resnet50,
+    resnet56,
+    resnet101,
+    resnet110,
+    resnet152,
+    resnet_cifar,
+)
+from fastdl.models.simple_cnn import SimpleCNN
 from fastdl.models.transformer import Transformer, TransformerConfig, transformer_base, transformer_big
+from fastdl.models.vgg import VGG, VGGConfig, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from fastdl.models.vit import ViT, ViTConfig, vit_b_16, vit_b_32, vit_h_14, vit_l_16, vit_s_16
 
 __all__ = [
     "GPT",
     "MLP",
+    "VGG",
+    "AlexNet",
+    "AlexNetConfig",
     "Bert",
     "BertConfig",
     "BertForMaskedLM",
@@ -27,14 +60,36 @@ __all__ = [
     "BertForQuestionAnswering",
     "BertForSequenceClassification",
     "BertForTokenClassification",
+    "DenseNet",
+    "DenseNetConfig",
     "GPTConfig",
+    "GoogLeNet",
+    "GoogLeNetConfig",
+    "GoogLeNetOutputs",
     "LeNet5",
     "LinearRegression",
+    "MobileNetV2",
+    "MobileNetV2Config",
+    "ResNet",
+    "ResNetConfig",
+    "SimpleCNN",
     "SoftmaxRegression",
     "Transformer",
     "TransformerConfig",
+    "VGGConfig",
+    "ViT",
+    "ViTConfig",
+    "alexnet",
     "bert_base",
     "bert_large",
+    "convolutionalize",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+    "densenet_bc",
+    "googlenet",
+    "googlenet_loss",
     "gpt2",
     "gpt2_large",
     "gpt2_medium",
@@ -42,6 +97,29 @@ __all__ = [
     "gpt3",
     "lenet5",
     "mlp",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet20",
+    "resnet34",
+    "resnet50",
+    "resnet56",
+    "resnet101",
+    "resnet110",
+    "resnet152",
+    "resnet_cifar",
     "transformer_base",
     "transformer_big",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "vit_b_16",
+    "vit_b_32",
+    "vit_h_14",
+    "vit_l_16",
+    "vit_s_16",
 ]

@@ -36,6 +36,7 @@ from fastdl.nn.activation import (
 )
 from fastdl.nn.attention import MultiheadAttention
 from fastdl.nn.cache import KVCache
+from fastdl.nn.checkpoint import checkpoint
 from fastdl.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from fastdl.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from fastdl.nn.dropout import (

@@ -328,6 +328,12 @@ class Module:
         """Evaluation mode: the opposite of train()."""
         return self.train(False)
 
+    def fuse(self):
+        """Fold batch norms into the convolutions before them, in place, for inference (see nn.fuse); returns this module."""
+        from fastdl.nn.fuse import fuse
+
+        return fuse(self)
+
     def requires_grad_(self, requires_grad=True):
         """Freeze (False) or unfreeze all parameters."""
         for p in self.parameters():

@@ -1,11 +1,26 @@
 """Normalization layers."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from fastdl.autograd import Tensor, wrote
 from fastdl.nn import functional as F
 from fastdl.nn.module import Module
 from fastdl.nn.parameter import Parameter
+
+_keep = False  # inside keep_statistics()
+
+
+@contextmanager
+def keep_statistics():
+    """Inside, batch norm in training mode normalizes as ever but leaves its running statistics as they are."""
+    global _keep
+    before, _keep = _keep, True
+    try:
+        yield
+    finally:
+        _keep = before
 
 
 class _BatchStatistics(Module):
@@ -71,7 +86,7 @@ class BatchNorm1d(_BatchStatistics):
     def forward(self, x, residual=None, act=None):
         self.check(x)
         momentum = 0.0 if self.momentum is None else self.momentum
-        update = self.training and self.track_running_stats
+        update = self.training and self.track_running_stats and not _keep
         if update:
             self.num_batches_tracked.array += 1
             if self.momentum is None:

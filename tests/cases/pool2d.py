@@ -82,6 +82,7 @@ CASES = [
     *_all("3x3/2, padding 1", (2, 17, 9, 8), _sliding((2, 17, 9, 8), 3, stride=2, padding=1)),
     *_all("70 channels", (1, 70, 5, 7), _sliding((1, 70, 5, 7), (3, 2), stride=1, padding=(1, 0))),
     *_all("ceil", (2, 3, 8, 11), _sliding((2, 3, 8, 11), 3, stride=2, padding=1, ceil_mode=True)),
+    *_all("2x2 ceil, the last window leaves the image", (2, 5, 4, 7), _sliding((2, 5, 4, 7), 2, ceil_mode=True)),
     *_all("ceil drops a window", (1, 2, 4, 6), _sliding((1, 2, 4, 6), 2, stride=3, padding=1, ceil_mode=True)),
     *_all("stride over kernel", (1, 5, 11, 13), _sliding((1, 5, 11, 13), 2, stride=(3, 5))),
     *_all("dilation", (2, 3, 9, 11), _sliding((2, 3, 9, 11), (3, 2), stride=(1, 2), padding=1, dilation=(2, 3))),
