@@ -1,0 +1,202 @@
+"""Lecture 1, the historical review: DQN, encoder-decoder, BERT and GPT on real data (entries 3 to 6)."""
+
+import numpy as np
+
+from fastdl.autograd import no_grad
+from fastdl.data import BOOK_GROUPS, cmudict, kjv_verses
+from fastdl.data.text import ParallelText
+from fastdl.gates import Claim, gate
+from fastdl.gates._text import batches_for, bible, chain_bits, numbers, translate
+from fastdl.metrics import exact_match, phoneme_error_rate
+from fastdl.models import bert, gpt, seq2seq
+from fastdl.nn.utils import clip_grad_norm_
+from fastdl.optim import Adam
+from fastdl.recipes._loops import adamw, fit, random_windows, warm_cosine
+
+
+def _train_seq2seq(model, data, steps, rng, lr=3e-3, batch=64):
+    optimizer, losses = Adam(model.parameters(), lr=lr), []
+    for step, (src, tgt) in enumerate(batches_for(data, steps, batch, rng)):
+        optimizer.param_groups[0]["lr"] = lr * min(1.0, 2 * (1 - step / steps) + 0.02)
+        loss = seq2seq.loss(model(src, tgt[:, :-1]), tgt[:, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@gate(entry=4, name="seq2seq_number_words")
+def seq2seq_number_words(seed=0, smoke=False):
+    "GRU encoder-decoders, plain and with Luong's attention, turn number words (English, German, Korean) into digits: exact match."
+    claims = []
+    languages = ("en",) if smoke else ("en", "de", "ko")
+    for language in languages:
+        train, test = numbers(language, 8000, 100 if smoke else 1000)
+        source, target = train.vocabularies
+        digits = [d for _, d in test.pairs]
+        for attention in ("luong",) if smoke else (None, "luong") if language == "en" else ("luong",):
+            rng = np.random.default_rng(seed)
+            model = seq2seq.Seq2Seq(len(source), len(target), hidden=96, embed=48, attention=attention)
+            losses = _train_seq2seq(model, train, 40 if smoke else 1200 if attention is None else 800, rng)
+            if smoke:
+                mean = float(np.mean(losses[-5:]))
+                answers = translate(model, test, max_len=8)
+                return [
+                    Claim("loss after 40 steps", mean, "<=", 1.9, ("uniform", float(np.log(14)))),
+                    Claim("longest answer", max(len(a) for a in answers), "<=", 8),
+                ]
+            right = exact_match(translate(model, test, max_len=12), digits)
+            copy = exact_match([w for w, _ in test.pairs], digits)
+            name = f"exact match, {language}, {attention or 'no attention'}"
+            claims.append(Claim(name, right, ">=", 0.98, ("copy of the source", copy)))
+    return claims
+
+
+def _pronunciations(train=30_000, test=1000):
+    """Words of 3 to 9 letters and their phonemes: (train, test pairs of words with all their pronunciations)."""
+    parts = []
+    for table, most in zip(cmudict(), (train, test), strict=True):
+        words: dict = {}
+        for word, sounds in zip(table.word, table.phonemes, strict=True):
+            if 3 <= len(word) <= 9:
+                words.setdefault(word, []).append(sounds)
+        names = sorted(words)
+        chosen = [names[i] for i in np.random.default_rng(0).permutation(len(names))[:most]]
+        parts.append({w: words[w] for w in chosen})
+    return parts
+
+
+@gate(entry=4, name="grapheme_to_phoneme")
+def grapheme_to_phoneme(seed=0, smoke=False):
+    "A GRU encoder-decoder with attention spells words as sounds (CMU dictionary): errors on words it never saw."
+    train, test = _pronunciations(*((2000, 100) if smoke else (30_000, 1000)))
+    data = ParallelText([(w, sounds[0]) for w, sounds in train.items()], "char", "symbols")
+    judge = ParallelText([(w, s[0]) for w, s in test.items()], "char", "symbols", vocabularies=data.vocabularies)
+    references = [tuple(map(list, s)) for s in test.values()]
+    counts: dict = {}
+    for word, sounds in data.pairs:  # letter -> the phoneme that stands at its place most often
+        for i, letter in enumerate(word):
+            phoneme = sounds[min(i * len(sounds) // len(word), len(sounds) - 1)]
+            counts.setdefault(letter, {}).setdefault(phoneme, 0)
+            counts[letter][phoneme] += 1
+    table = {letter: max(c, key=c.get) for letter, c in counts.items()}
+    base = [[table.get(c, "AH") for c in w] for w in test]
+    base_error, base_right = phoneme_error_rate(base, references), exact_match(base, references)
+    source, target = data.vocabularies
+    model = seq2seq.Seq2Seq(len(source), len(target), hidden=128, embed=64, attention="luong")
+    losses = _train_seq2seq(model, data, 40 if smoke else 2200, np.random.default_rng(seed))
+    if smoke:
+        return [
+            Claim(
+                "loss after 40 steps", float(np.mean(losses[-5:])), "<=", 3.2, ("uniform", float(np.log(len(target))))
+            )
+        ]
+    answers = translate(model, judge, max_len=16)
+    return [
+        Claim("phoneme error rate", phoneme_error_rate(answers, references), "<=", 0.20, ("letter table", base_error)),
+        Claim("words right", exact_match(answers, references), ">=", 0.40, ("letter table", base_right)),
+    ]
+
+
+def _neighbour_table(train, test, vocab):
+    """Accuracy of guessing a character from its two neighbours by counts."""
+    counts = np.zeros((vocab * vocab, vocab), np.int32)
+    np.add.at(counts, (train[:-2] * vocab + train[2:], train[1:-1]), 1)
+    return float((counts.argmax(1)[test[:-2] * vocab + test[2:]] == test[1:-1]).mean())
+
+
+def _masked_accuracy(model, ids, special, T, seed):
+    """Share of masked characters of a text that are guessed right."""
+    rng, right, total = np.random.default_rng(seed), 0, 0
+    rows = ids[: len(ids) // T * T].reshape(-1, T)
+    with no_grad():
+        for start in range(0, len(rows), 50):
+            inputs, labels = bert.mask_tokens(rows[start : start + 50], special + 1, special, rng)
+            places = labels != -100
+            guess = model(inputs, places=places).array.argmax(-1)
+            right, total = right + int((guess == labels[places]).sum()), total + int(places.sum())
+    return right / total
+
+
+@gate(entry=5, name="bert_masked_characters")
+def bert_masked_characters(seed=0, smoke=False):
+    "BERT (4 layers, 128) fills in masked characters of the King James Bible (15 %): accuracy on held-out text, against counts."
+    tokenizer, train, test = bible()
+    vocab, T = len(tokenizer), 64
+    table = _neighbour_table(train, test, vocab)
+    most = float((test == tokenizer.encode(" ")[0]).mean())
+    model = bert.BertForMaskedLM(
+        vocab=vocab + 1,
+        hidden=64 if smoke else 128,
+        layers=2 if smoke else 4,
+        heads=4,
+        positions=T,
+        dropout=0.0,
+        pad=vocab,
+    )
+    steps, rng = 60 if smoke else 1300, np.random.default_rng(seed)
+    optimizer = adamw(model, 3e-3 if smoke else 2e-3, 0.01, (0.9, 0.98))
+    schedule = warm_cosine(optimizer, steps, 20 if smoke else 100)
+    for _ in range(steps):
+        x, _y = random_windows(train, T, 32, rng)
+        inputs, labels = bert.mask_tokens(x, vocab + 1, vocab, rng)
+        places = labels != -100
+        loss = bert.loss(model(inputs, places=places), labels[places])
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    model.eval()
+    if smoke:
+        inputs, labels = bert.mask_tokens(test[:6400].reshape(-1, T), vocab + 1, vocab, rng)
+        with no_grad():
+            bits = bert.loss(model(inputs, places=labels != -100), labels[labels != -100]).item() / np.log(2)
+        return [Claim("bits a masked character", bits, "<=", 4.35, ("order 0", 4.407))]
+    accuracy = _masked_accuracy(model, test, vocab, T, seed)
+    return [
+        Claim("masked characters right", accuracy, ">=", 0.60, ("table of both neighbours", table)),
+        Claim("... above always a space by", accuracy - most, ">=", 0.3, ("always a space", most)),
+    ]
+
+
+def _groups(count, seed):
+    """Verses with their book group: `count` to learn from (the same number of each group), 1,200 to judge."""
+    rng, parts = np.random.default_rng(seed), []
+    for table, n in zip(kjv_verses(), (count, 1200), strict=True):
+        group = np.asarray(table.group)
+        chosen = np.concatenate(
+            [rng.permutation(np.flatnonzero(group == g))[: n // 6] for g in range(len(BOOK_GROUPS))]
+        )
+        parts.append(([table.text[i] for i in chosen], group[chosen]))
+    return parts
+
+
+@gate(entry=6, name="gpt_characters")
+def gpt_characters(seed=0, smoke=False):
+    "GPT (3 layers, 128, context 64) on King James characters: bits a character on held-out text, cache against none."
+    tokenizer, train, test = bible()
+    vocab = len(tokenizer)
+    sizes = {"d": 64, "layers": 2} if smoke else {"d": 128, "layers": 3}
+    model = gpt.GPT(vocab=vocab, context=64, heads=4, dropout=0.0, **sizes)
+    steps, rng = 50 if smoke else 1000, np.random.default_rng(seed)
+    optimizer = adamw(model, 5e-3 if smoke else 3e-3)
+    batches = (random_windows(train, 64, 16 if smoke else 32, rng) for _ in range(steps))
+    fit(model, batches, gpt.loss, optimizer, warm_cosine(optimizer, steps, 10 if smoke else 50))
+    bits = gpt.bits_per_token(model, test[:4000] if smoke else test, 32)
+    prompt = tokenizer.encode("In the beginning ")
+    same = [model.generate(prompt, 80, temperature=0, use_cache=cache) for cache in (True, False)]
+    unlike = int((same[0] != same[1]).sum())
+    if smoke:
+        return [
+            Claim("bits a character after 50 steps", bits, "<=", 4.2, ("order 0", 4.407)),
+            Claim("tokens that the cache changes", unlike, "==", 0),
+        ]
+    two = chain_bits(train, test, vocab, 2)
+    return [
+        Claim("bits a character", bits, "<=", 2.45, ("counts of 2 characters", two)),
+        Claim("bits a character below counts of 3 characters by", chain_bits(train, test, vocab, 3) - bits, ">=", 0.0),
+        Claim("tokens that the cache changes", unlike, "==", 0),
+    ]

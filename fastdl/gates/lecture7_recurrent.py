@@ -1,0 +1,314 @@
+"""Lecture 7, sequences and recurrent networks (entries 81 to 89)."""
+
+import numpy as np
+
+from fastdl import nn
+from fastdl.autograd import Tensor, no_grad
+from fastdl.data import digits
+from fastdl.gates import Claim, gate
+from fastdl.gates._text import bible, chain_bits, rows_of_digits, train_recurrent_lm
+from fastdl.models.latent_ar import LatentAR, bits_carried, memory_probe
+from fastdl.models.markov import MarkovModel, MarkovTable
+from fastdl.models.naive_sequential import FullyVisibleBeliefNet
+from fastdl.models.window import WindowLM
+from fastdl.nn import functional as F
+from fastdl.nn.gradient_flow import gradient_flow, lstm_gradient_flow, with_spectral_radius
+from fastdl.nn.utils import clip_grad_norm_
+from fastdl.nn.utils.rnn import pack_sequence, pad_packed_sequence, pad_sequence, unpad_sequence
+from fastdl.optim import Adam
+
+TABLE = {0: 4.407, 1: 3.353, 2: 2.636, 3: 2.143, 4: 1.950, 5: 1.944}  # bits a character, kjv(900_000, 40_000)
+
+
+@gate(entry=81, name="variable_length")
+def variable_length(seed=0, smoke=False):
+    "A GRU and an LSTM over sequences of lengths 1 to 40: alone, padded in a batch, and packed."
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 41, 12)
+    lengths[:2] = 1, 40
+    x = [Tensor(rng.standard_normal((n, 6)).astype(np.float32)) for n in lengths]
+    worst = 0.0
+    for layer in (nn.GRU(6, 16, 2), nn.LSTM(6, 16, 2)):
+        alone = [layer(s)[0].array for s in x]
+        padded = unpad_sequence(layer(pad_sequence(x))[0], lengths)
+        packed, sizes = pad_packed_sequence(layer(pack_sequence(x, enforce_sorted=False))[0])
+        for others in (padded, unpad_sequence(packed, sizes)):
+            worst = max(worst, *(np.abs(a - b.array).max() for a, b in zip(alone, others, strict=True)))
+    table = Tensor(pad_sequence(x, True).array, requires_grad=True)
+    states, _ = layer(table.transpose(0, 1))
+    mask = (np.arange(40)[None] < lengths[:, None]).T
+    (states * Tensor(mask[..., None].astype(np.float32))).sum().backward()
+    behind = np.abs(table.grad.array)[~mask.T].max()
+    return [
+        Claim("largest difference of an output", float(worst), "<=", 1e-6),
+        Claim("largest gradient at a padded step", float(behind), "==", 0.0),
+    ]
+
+
+def _binary_digits():
+    return [(np.asarray(p.tensors[0].array).reshape(-1, 64) >= 0.5).astype(np.int64) for p in digits()]
+
+
+@gate(entry=82, name="naive_sequential")
+def naive_sequential(seed=0, smoke=False):
+    "A logistic regression for every pixel given all before it (digits 8x8, binary): held-out nats an image."
+    train, test = _binary_digits()
+    p = (train.sum(0) + 1) / (len(train) + 2)
+    independent = -float((test * np.log(p) + (1 - test) * np.log(1 - p)).sum(1).mean())
+    chain = -float(MarkovModel(8, vocab=2).fit(train).log_prob(test).array.mean())
+    model = FullyVisibleBeliefNet(64)
+    optimizer = Adam(model.parameters(), lr=0.03, weight_decay=2e-3)
+    for step in range(60 if smoke else 500):
+        optimizer.param_groups[0]["lr"] = 0.03 if step < 350 else 0.005
+        optimizer.zero_grad()
+        (-model.log_prob(train).mean()).backward()
+        optimizer.step()
+    nats = model.mean_nll(test)
+    drawn = model.sample(500, seed=seed)
+    ink = abs(drawn.mean() - test.mean())
+    count = sum(q.numel() for q in model.parameters())
+    if smoke:
+        return [
+            Claim("nats an image", nats, "<=", independent, ("independent pixels", independent)),
+            Claim("parameters", count, "==", 2080),
+        ]
+    return [
+        Claim("nats an image", nats, "<=", 19.6, ("chain of order 8", chain)),
+        Claim("nats an image below independent pixels by", independent - nats, ">=", 4.0, ("independent", independent)),
+        Claim("parameters", count, "==", 2080),
+        Claim("share of ink in samples, off by", ink, "<=", 0.03),
+    ]
+
+
+def _train_windows(model, ids, steps, batch, rng, lr=2e-3):
+    optimizer = Adam(model.parameters(), lr=lr)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = lr * min(1.0, 2 * (1 - step / steps) + 0.05)
+        end = rng.integers(model.tau, len(ids), batch)
+        spans = ids[end[:, None] - np.arange(model.tau, 0, -1)]
+        loss = F.cross_entropy(model(spans), ids[end])
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+
+@gate(entry=83, name="fixed_span")
+def fixed_span(seed=0, smoke=False):
+    "A neural n-gram over the last 1, 2, 4 and 8 characters (King James Bible): bits a character on held-out text, against counts."
+    tokenizer, train, test = bible()
+    rng, found = np.random.default_rng(seed), {}
+    judged = test[:4000] if smoke else test
+    for tau in (1, 4) if smoke else (1, 2, 4, 8):
+        model = WindowLM(len(tokenizer), tau, 32, 64 if smoke else 256)
+        _train_windows(model, train, 150 if smoke else 1500, 256, rng, 5e-3 if smoke else 3e-3)
+        found[tau] = model.bits(judged)
+    if smoke:
+        return [Claim("bits a character, span 4 below span 1 by", found[1] - found[4], ">=", 0.1)]
+    base = chain_bits(train, test, len(tokenizer), 2)
+    claims = [Claim("bits a character, span 4", found[4], "<=", 2.45, ("counts of 2 characters", base))]
+    for a, b in ((1, 2), (2, 4), (4, 8)):
+        claims.append(Claim(f"bits a character, span {b}", found[b], "<", found[a], (f"span {a}", found[a])))
+    return claims
+
+
+@gate(entry=84, name="markov")
+def markov(seed=0, smoke=False):
+    "Chains of order 0 to 5 over the characters of the King James Bible: bits on held-out text, and the trained table of order 1."
+    tokenizer, train, test = bible()
+    vocab = len(tokenizer)
+    claims, models = [], {}
+    for order, published in TABLE.items():
+        if smoke and order > 2:
+            break
+        models[order] = MarkovModel(order, vocab=vocab).fit(train)
+        bits = models[order].bits(test)
+        claims.append(Claim(f"bits a character, order {order}, off {published} by", abs(bits - published), "<=", 0.02))
+    best = min(models[order].bits(test) for order in models)
+    claims.append(Claim("bits a character, best order", best, "<=", 2.7 if smoke else 1.97, ("order 0", TABLE[0])))
+    table, optimizer = MarkovTable(vocab), None
+    optimizer = Adam(table.parameters(), lr=0.3)
+    counts = np.zeros((vocab, vocab))
+    np.add.at(counts, (train[:-1], train[1:]), 1)  # the loss needs the counts of the pairs alone
+    share = Tensor((counts / counts.sum()).astype(np.float32))
+    for step in range(60 if smoke else 400):
+        optimizer.param_groups[0]["lr"] = 0.3 if step < 300 else 0.03
+        loss = -(F.log_softmax(table.table, -1) * share).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    closed = -float(
+        (counts * np.log(np.where(counts > 0, counts / np.maximum(counts.sum(1, keepdims=True), 1), 1))).sum()
+    )
+    closed /= counts.sum() * np.log(2)
+    gap = loss.item() / np.log(2) - closed
+    claims.append(Claim("bits by which the trained table misses the counted one", gap, "<=", 0.1 if smoke else 0.005))
+    with no_grad():
+        rate = models[1].entropy_rate() / np.log(2)
+    claims.append(Claim("entropy rate of order 1, off its bits on the training text", abs(rate - closed), "<=", 0.02))
+    return claims
+
+
+@gate(entry=85, name="latent_autoregressive")
+def latent_autoregressive(seed=0, smoke=False):
+    "Linear (64), tanh (192) and LSTM (192) states over King James characters: held-out bits, and what a state remembers."
+    tokenizer, train, test = bible()
+    vocab, steps = len(tokenizer), 20 if smoke else 300
+    judged = test[:2000] if smoke else test[:20_000]
+    base = chain_bits(train, judged, vocab, 1)
+    found = {}
+    for cell, hidden in (("lstm", 192),) if smoke else (("linear", 64), ("rnn", 192), ("lstm", 192)):
+        model = LatentAR(vocab, cell, embed=64, hidden=hidden)
+        train_recurrent_lm(model, train, steps, 32, 50, 3e-3 if cell != "linear" else 2e-3)
+        found[cell] = bits_carried(model, judged)
+        if cell == "rnn" or smoke:
+            probe = memory_probe(model, judged[: 1900 if smoke else 8000], (1, 3, 10), 1400 if smoke else 5000)
+    if smoke:
+        return [
+            Claim("bits a character, LSTM", found["lstm"], "<=", 4.4, ("order 0", TABLE[0])),
+            Claim("newest symbol read off the state", probe[1], ">=", 0.8, ("10 steps back", probe[10])),
+        ]
+    return [
+        Claim("bits a character, linear state", found["linear"], "<", base, ("chain of order 1", base)),
+        Claim("bits a character, tanh state", found["rnn"], "<", found["linear"], ("linear state", found["linear"])),
+        Claim("bits a character, LSTM state", found["lstm"], "<", found["rnn"], ("tanh state", found["rnn"])),
+        Claim("newest symbol read off the state", probe[1], ">=", 0.95, ("10 steps back", probe[10])),
+        Claim("symbol of 3 steps back", probe[3], "<", probe[1], ("10 steps back", probe[10])),
+    ]
+
+
+class _Rows(nn.Module):
+    """A recurrent layer over the rows of an image and a linear layer on its last state."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.rnn, self.output = layer, nn.Linear(layer.hidden_size, 10)
+
+    def forward(self, x):
+        return self.output(self.rnn(x)[0][:, -1])
+
+
+def _digit_rows(layer, seed, epochs, limit=None, lr=2e-3, batch=50):
+    x, y, tx, ty = rows_of_digits()
+    x, y = (x[:limit], y[:limit]) if limit else (x, y)
+    model, rng = _Rows(layer), np.random.default_rng(seed)
+    optimizer = Adam(model.parameters(), lr=lr)
+    steps = epochs * (len(x) // batch)
+    for step in range(steps):
+        if step % (len(x) // batch) == 0:
+            order = rng.permutation(len(x))
+        rows = order[(step % (len(x) // batch)) * batch :][:batch]
+        optimizer.param_groups[0]["lr"] = lr * min(1.0, 2 * (1 - step / steps) + 0.05)
+        loss = F.cross_entropy(model(Tensor(x[rows])), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    with no_grad():
+        return float((model(Tensor(tx)).array.argmax(1) == ty).mean())
+
+
+def _row_claim(layer, seed, smoke, bound, epochs, lr=2e-3, least=0.4):
+    if smoke:
+        accuracy = _digit_rows(layer, seed, 2, 2000, lr=2.5 * lr, batch=20)
+        return Claim("accuracy, rows of MNIST 5k, two passes of half", accuracy, ">=", least, ("chance", 0.1))
+    accuracy = _digit_rows(layer, seed, epochs, lr=lr)
+    return Claim("accuracy, rows of MNIST 5k", accuracy, ">=", bound, ("logistic regression on all pixels", 0.906))
+
+
+@gate(entry=86, name="rnn")
+def rnn(seed=0, smoke=False):
+    "A tanh RNN (128) reads the 28 rows of an MNIST 5k digit; test accuracy."
+    layer = nn.RNN(28, 128, batch_first=True)
+    count = sum(p.numel() for p in nn.RNN(10, 20).parameters())
+    return [_row_claim(layer, seed, smoke, 0.89, 40, 1e-3, 0.2), Claim("parameters of RNN(10, 20)", count, "==", 640)]
+
+
+@gate(entry=87, name="vanishing_gradient")
+def vanishing_gradient(seed=0, smoke=False):
+    "Gradients of the last state with respect to earlier ones over 50 steps: sigmoid, ReLU and LSTM; clipping."
+    one, more = with_spectral_radius(64, 1.0, seed), with_spectral_radius(64, 1.5, seed)
+    sigmoid = gradient_flow(one, 50, "sigmoid", seed=seed)
+    relu = gradient_flow(more * np.sqrt(2), 50, "relu", scale=0.1, seed=seed)  # ReLU halves the variance
+    tanh = gradient_flow(one, 50, "tanh", scale=0.1, seed=seed)
+    lstm = lstm_gradient_flow(64, 50, 1.0, seed=seed)
+    wide = lstm_gradient_flow(64, 50, 3.0, seed=seed)  # a gate of s(1) = 0.73 fades too: 0.73^50 = 1e-7
+    lost, kept, open_ = (flow[0] / flow[-1] for flow in (sigmoid, lstm, wide))
+    bound = 0.25 * np.linalg.norm(one, 2)
+    factors = sigmoid[:-1] / np.maximum(sigmoid[1:], 1e-300)
+    p = nn.Parameter(np.zeros(3, np.float32))
+    p.grad = Tensor(np.array([3.0, 4.0, 12.0], np.float32))
+    clip_grad_norm_([p], 1.0)
+    return [
+        Claim("sigmoid, gradient at step 0 over step 50", lost, "<", 1e-10, ("LSTM", kept)),
+        Claim("sigmoid, largest factor of a step", factors.max(), "<=", bound),
+        Claim("ReLU with radius 1.5, gradient at step 0 over step 50", relu[0] / relu[-1], ">", 1e4),
+        Claim("tanh, gradient at step 0 over step 50", tanh[0] / tanh[-1], "<", 1.0),
+        Claim("LSTM with forget bias 1, at least", kept, ">=", 1e-6, ("sigmoid", lost)),
+        Claim("LSTM with forget bias 3, at least", open_, ">=", 1e-3, ("forget bias 1", kept)),
+        Claim("LSTM with forget bias 3, at most", open_, "<=", 1e3),
+        Claim("norm of a clipped gradient", float(np.linalg.norm(p.grad.array)), "<=", 1.0001),
+    ]
+
+
+def _bible_lm(cell, seed, smoke, bound, steps):
+    tokenizer, train, test = bible()
+    judged = test[:3000] if smoke else test
+    model = LatentAR(len(tokenizer), cell, embed=64, hidden=192)
+    train_recurrent_lm(model, train, 12 if smoke else steps, 32, 60 if smoke else 100, 5e-3 if smoke else 3e-3)
+    bits = bits_carried(model, judged)
+    if smoke:
+        return Claim("bits a character after 12 steps", bits, "<=", 4.6, ("uniform", float(np.log2(len(tokenizer)))))
+    return Claim(
+        "bits a character", bits, "<=", bound, ("counts of 2 characters", chain_bits(train, test, len(tokenizer), 2))
+    )
+
+
+@gate(entry=88, name="lstm")
+def lstm(seed=0, smoke=False):
+    "An LSTM (192) as a language model of King James characters, and over the rows of MNIST 5k digits."
+    count = sum(p.numel() for p in nn.LSTM(10, 20).parameters())
+    return [
+        _bible_lm("lstm", seed, smoke, 2.30, 600),
+        _row_claim(nn.LSTM(28, 128, batch_first=True), seed, smoke, 0.94, 12),
+        Claim("parameters of LSTM(10, 20)", count, "==", 2560),
+    ]
+
+
+@gate(entry=89, name="gru")
+def gru(seed=0, smoke=False):
+    "A GRU (192) on King James characters and on the rows of MNIST 5k digits; the lecture's form beside torch's."
+    from fastdl.nn.rnn_lecture import LectureGRU, to_lecture
+
+    rng = np.random.default_rng(seed)
+    lecture, layer = LectureGRU(10, 20), nn.GRU(10, 20, bias=False)
+    x = Tensor(rng.standard_normal((7, 3, 10)).astype(np.float32))
+    to_lecture(layer, lecture)
+    apart = np.abs(lecture(x)[0].array - layer(x)[0].array).max()  # z agrees, the place of the reset does not
+    to_lecture(layer, lecture, reset=False)
+    same = np.abs(lecture(x)[0].array - _without_reset(layer, x)).max()
+    return [
+        _bible_lm("gru", seed, smoke, 2.35, 600),
+        _row_claim(nn.GRU(28, 128, batch_first=True), seed, smoke, 0.94, 12),
+        Claim(
+            "parameters of GRU(10, 20), torch's form", sum(p.numel() for p in nn.GRU(10, 20).parameters()), "==", 1920
+        ),
+        Claim(
+            "parameters of GRU(10, 20), the lecture's form", sum(p.numel() for p in lecture.parameters()), "==", 1800
+        ),
+        Claim("the two forms differ with the same weights by", float(apart), ">=", 1e-4),
+        Claim("... and agree without the reset gate to", float(same), "<=", 1e-5),
+    ]
+
+
+def _without_reset(layer, x):
+    """Outputs of torch's form with r = 1, step by step."""
+    w, u = layer.weight_ih_l0.array, layer.weight_hh_l0.array
+    H = layer.hidden_size
+    h, rows = np.zeros((x.shape[1], H), np.float32), []
+    for t in range(x.shape[0]):
+        v, s = x.array[t] @ w.T, h @ u.T
+        z = 1 / (1 + np.exp(-(v + s)[:, H : 2 * H]))
+        h = (1 - z) * np.tanh(v[:, 2 * H :] + s[:, 2 * H :]) + z * h
+        rows.append(h)
+    return np.stack(rows)
