@@ -54,7 +54,7 @@ def can_plot() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def plot(records, path, title="") -> None:
+def plot(records, path, title="", dpi=120) -> None:
     """A PNG (or SVG, by the ending): losses, every other metric, and, where they were recorded and change, learning rates and
     gradient norms over the epochs."""
     from matplotlib.figure import Figure  # no pyplot: nothing global, no window, no display needed
@@ -77,7 +77,7 @@ def plot(records, path, title="") -> None:
         if label in ("loss", "gradient norm", "learning rate") and positive:
             panel.set_yscale("log")
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=dpi)
 
 
 def _panels(names, epochs):

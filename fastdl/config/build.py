@@ -173,7 +173,7 @@ def run(config: Config, resume: bool = False, progress: bool = True) -> dict:
         most = np.bincount(labels.reshape(-1)[labels.reshape(-1) >= 0]).argmax()
         baselines["most frequent class"] = float((truth == most).mean())
     return {
-        "metrics": {f"test {name}": value for name, value in result.items()},
+        "metrics": {f"test {name}": result[name] for name in sorted(result, key=lambda name: name == "loss")},
         "baselines": baselines,
         "seconds": time.perf_counter() - began,
         "files": [str(file) for file in files if file.exists()],
