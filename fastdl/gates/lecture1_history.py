@@ -12,6 +12,7 @@ from fastdl.models import bert, gpt, seq2seq
 from fastdl.nn.utils import clip_grad_norm_
 from fastdl.optim import Adam
 from fastdl.recipes._loops import adamw, fit, random_windows, warm_cosine
+from fastdl.rl import DQN
 
 
 def _train_seq2seq(model, data, steps, rng, lr=3e-3, batch=64):
@@ -200,3 +201,33 @@ def gpt_characters(seed=0, smoke=False):
         Claim("bits a character below counts of 3 characters by", chain_bits(train, test, vocab, 3) - bits, ">=", 0.0),
         Claim("tokens that the cache changes", unlike, "==", 0),
     ]
+
+
+@gate(entry=3, name="dqn_cartpole")
+def dqn_cartpole(seed=0, smoke=False):
+    "Double DQN (4-128-128-2) on CartPole: mean return of the greedy policy over 100 fresh episodes."
+    steps = 1500 if smoke else 20_000
+    agent = DQN(
+        "CartPole", double=True, lr=1e-3, batch=64, target_every=200, epsilon=(1.0, 0.05, steps // 4),
+        train_every=1 if smoke else 2, seed=seed,
+    )  # fmt: skip
+    base = float(agent.random_returns(100).mean())
+    agent.learn(steps, validate_every=steps // 10)
+    value = float(agent.evaluate(100).mean())
+    count = sum(p.numel() for p in agent.network.parameters())
+    return [
+        Claim("mean return, 100 fresh episodes", value, ">=", 1.5 * base if smoke else 195, ("random actions", base)),
+        Claim("parameters", count, "==", 17_410),
+    ]
+
+
+@gate(entry=3, name="dqn_catch")
+def dqn_catch(seed=0, smoke=False):
+    "DQN with a convolutional network on the pixels of Catch (10 x 5): share of 500 fresh games in which the ball is caught."
+    steps = 1200 if smoke else 6000
+    agent = DQN("Catch", lr=1e-3, target_every=100, epsilon=(1.0, 0.05, steps // 2), warm_up=200, seed=seed)
+    base = float((agent.random_returns(500) > 0).mean())
+    agent.learn(steps)
+    caught = float((agent.evaluate(500) > 0).mean())
+    bound = base + 0.03 if smoke else 0.9
+    return [Claim("games in which the ball is caught", caught, ">=", bound, ("random actions", base))]

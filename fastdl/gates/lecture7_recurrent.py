@@ -101,7 +101,7 @@ def fixed_span(seed=0, smoke=False):
     judged = test[:4000] if smoke else test
     for tau in (1, 4) if smoke else (1, 2, 4, 8):
         model = WindowLM(len(tokenizer), tau, 32, 64 if smoke else 256)
-        _train_windows(model, train, 150 if smoke else 1500, 256, rng, 5e-3 if smoke else 3e-3)
+        _train_windows(model, train, 150 if smoke else 2200, 256, rng, 5e-3 if smoke else 3e-3)
         found[tau] = model.bits(judged)
     if smoke:
         return [Claim("bits a character, span 4 below span 1 by", found[1] - found[4], ">=", 0.1)]
@@ -153,7 +153,7 @@ def markov(seed=0, smoke=False):
 def latent_autoregressive(seed=0, smoke=False):
     "Linear (64), tanh (192) and LSTM (192) states over King James characters: held-out bits, and what a state remembers."
     tokenizer, train, test = bible()
-    vocab, steps = len(tokenizer), 20 if smoke else 300
+    vocab, steps = len(tokenizer), 20 if smoke else 1000
     judged = test[:2000] if smoke else test[:20_000]
     base = chain_bits(train, judged, vocab, 1)
     found = {}
@@ -269,7 +269,7 @@ def lstm(seed=0, smoke=False):
     "An LSTM (192) as a language model of King James characters, and over the rows of MNIST 5k digits."
     count = sum(p.numel() for p in nn.LSTM(10, 20).parameters())
     return [
-        _bible_lm("lstm", seed, smoke, 2.30, 600),
+        _bible_lm("lstm", seed, smoke, 2.30, 900),
         _row_claim(nn.LSTM(28, 128, batch_first=True), seed, smoke, 0.94, 12),
         Claim("parameters of LSTM(10, 20)", count, "==", 2560),
     ]
