@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import inspect
 import json
+import re
 import time
 import types
 from pathlib import Path
@@ -37,16 +38,22 @@ def _call(thing, section, *leading, **arguments):
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for name in arguments:
             if name not in parameters:
-                near = difflib.get_close_matches(name, parameters, 1)
-                known = f"did you mean {section}.{near[0]}?" if near else f"it takes {', '.join(parameters)}"
-                raise ConfigError(f"unknown key {section}.{name}: {thing.__name__} does not take it; {known}")
+                raise _unknown(thing, section, name)
     for name, value in arguments.items():
         if isinstance(value, list):
             arguments[name] = tuple(value)
     try:
         return thing(*leading, **arguments)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"[{section}]: {error}") from None
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))  # of one that takes **options
+        raise (_unknown(thing, section, unknown[1]) if unknown else ConfigError(f"[{section}]: {error}")) from None
+
+
+def _unknown(thing, section, name):
+    names = [n for n, p in inspect.signature(thing).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    near = difflib.get_close_matches(name, names, 1)
+    known = f"did you mean {section}.{near[0]}?" if near else f"it takes {', '.join(names)}"
+    return ConfigError(f"unknown key {section}.{name}: {thing.__name__} does not take it; {known}")
 
 
 def _data(config):

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from fastdl.autograd import wrote
 from fastdl.io import save
 from fastdl.nn.utils import get_total_norm
+from fastdl.optim import EMA
 
 
 class Callback:
@@ -139,51 +139,50 @@ class LRSchedule(Callback):
 
 
 class EMAWeights(Callback):
-    """An exponential moving average of the parameters: w' <- decay w' + (1 - decay) w after every step.
+    """An exponential moving average of the parameters (optim.EMA), updated after every step.
 
-    Validation is done with the averaged weights, and the model has them when training ends. The first steps average over
-    fewer: the decay in use is min(decay, (1 + step) / (10 + step)).
-    Ref: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
+    Validation is done with the averaged weights, and the model has them when training ends. warmup: the decay is at most
+    (1 + n) / (10 + n) at update n, so that the random start is soon forgotten.
     """
 
-    def __init__(self, decay=0.999):
+    def __init__(self, decay=0.999, warmup=True):
         if not 0 <= decay < 1:
             raise ValueError(f"EMAWeights: decay must lie in [0, 1); got {decay}")
-        self.decay = decay
-        self.average: dict = {}  # name -> array
-        self._own: dict | None = None  # the model's weights while it has the average
+        self.decay, self.warmup = decay, warmup
+        self.ema: EMA | None = None
+        self._found: dict = {}  # the state of a checkpoint, until there is a model
+        self._applied = None
+
+    @property
+    def average(self) -> dict:
+        """name -> array, the averaged parameters."""
+        return {} if self.ema is None else self.ema.shadow
+
+    def on_fit_start(self, trainer):
+        if self.ema is None or self.ema.model is not trainer.model or not trainer.step:
+            self.ema = EMA(trainer.model, self.decay, self.warmup)
+        if self._found:
+            self.ema.load_state_dict(self._found)
+            self._found = {}
 
     def on_step(self, trainer, loss):
-        decay = min(self.decay, (1 + trainer.step) / (10 + trainer.step))
-        for name, p in trainer.model.named_parameters():
-            if name not in self.average:
-                self.average[name] = p.array.copy()
-            else:
-                mean = self.average[name]
-                mean += (1 - decay) * (p.array - mean)
+        self.ema.update()
 
     def on_evaluate_start(self, trainer):
-        self._own = {name: p.array.copy() for name, p in trainer.model.named_parameters()}
-        self._put(trainer, self.average)
+        self._applied = self.ema.applied()
+        self._applied.__enter__()
 
     def on_evaluate_end(self, trainer):
-        self._put(trainer, self._own)
-        self._own = None
+        self._applied.__exit__(None, None, None)
 
     def on_fit_end(self, trainer):
-        self._put(trainer, self.average)
-
-    def _put(self, trainer, values):
-        for name, p in trainer.model.named_parameters():
-            if name in values:
-                p.array[...] = values[name]
-                wrote(p, "EMAWeights")
+        self.ema.copy_to()
 
     def state_dict(self):
-        return {"average": self.average}
+        return {} if self.ema is None else self.ema.state_dict()
 
     def load_state_dict(self, state):
-        self.average = {name: np.array(value) for name, value in state["average"].items()}
+        self._found = state
 
 
 class GradientNorm(Callback):

@@ -1,5 +1,6 @@
 """Trainer: data, model, loss and optimizer joined by one loop that can be stopped at any moment and resumed exactly."""
 
+import inspect
 import math
 import sys
 import time
@@ -278,7 +279,7 @@ class Trainer:
         for scheduler in named.values():
             if scheduler is None or (optimizer is not None and scheduler.optimizer is not optimizer):
                 continue
-            if not hasattr(scheduler, "rates") and record is not None:  # it looks at a number
+            if record is not None and "metrics" in inspect.signature(scheduler.step).parameters:  # it looks at a number
                 if self.schedule_monitor not in record:
                     raise KeyError(
                         f"Trainer: no {self.schedule_monitor!r} in the record; there are {', '.join(record)}"
