@@ -49,8 +49,8 @@ if IS_X86:
 
 # Modules whose calls are rare or long; compiling them would cost build time and size for nothing.
 INTERPRETED = {
-    "__init__", "attention", "boxes", "convert", "creation", "ctc", "dropout", "embedding", "inplace", "loss", "loss_multilabel",
-    "nade", "norm", "random", "resize", "rnn", "roi",
+    "__init__", "attention", "boxes", "conv_lstm", "convert", "creation", "ctc", "dropout", "embedding", "inplace", "loss",
+    "loss_multilabel", "nade", "norm", "random", "resize", "rnn", "roi",
 }  # fmt: skip
 COMPILED = ["fastdl/autograd.py", "fastdl/tape.py", "fastdl/optim/_plan.py"] + sorted(
     p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED

@@ -18,6 +18,7 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 #include "args/attention.h"
 #include "args/axis.h"
 #include "args/conv2d.h"
+#include "args/conv_lstm.h"
 #include "args/dropout.h"
 #include "args/embedding.h"
 #include "args/matmul.h"
@@ -51,6 +52,8 @@ enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
     X(conv2d)              \
     X(conv2d_backward_w)   \
     X(conv2d_backward_x)   \
+    X(conv_lstm)           \
+    X(conv_lstm_backward)  \
     X(dropout)             \
     X(embedding)           \
     X(embedding_backward)  \
