@@ -2,7 +2,7 @@
 
     p(x) = prod_i p(x_iR | x_<i) p(x_iG | x_<i, x_iR) p(x_iB | x_<i, x_iR, x_iG)
 
-7x7 convolution, mask A, to 2h maps -> n residual layers (Row LSTM, Diagonal BiLSTM, or a masked 3x3 convolution: PixelCNN), each with a
+7x7 convolution, mask A, to 2h maps -> n residual layers (Row LSTM, Diagonal BiLSTM, or masked 3x3 convolution: PixelCNN), each with a
 1x1 convolution h -> 2h that is added to its input -> twice (ReLU, 1x1 convolution, mask B, `maps` maps) -> a softmax over `levels`
 values a colour, or one logit for binary images.
 
@@ -103,7 +103,7 @@ class PixelRNN(nn.Module, GenerativeModel):
         z = self.logits(Tensor(self._scaled(x)))
         if self.outputs == 1:
             return -F.binary_cross_entropy_with_logits(z.squeeze(2), Tensor(x), reduction="none").sum((1, 2, 3))
-        N, C, L, H, W = z.shape
+        N, L = z.shape[0], z.shape[2]
         z = z.permute(0, 1, 3, 4, 2).reshape(-1, L)
         loss = F.cross_entropy(z, Tensor(x.astype(np.int64).reshape(-1)), reduction="none")
         return -loss.reshape(N, -1).sum(1)

@@ -81,7 +81,7 @@ class RowLSTM(Module):
 
 def skew(x, value=0.0):
     """(..., H, W) -> (..., H, H + W - 1): row r moved right by r; new places are `value`."""
-    H, W = x.shape[-2:]
+    H = x.shape[-2]
     rows = [pad(x[..., r, :], (r, H - 1 - r), value=value) for r in range(H)]
     return stack(rows, -2)
 

@@ -24,7 +24,7 @@ class ConvLstm(Function):
     @staticmethod
     def steps(x, w, left):
         """The same with recorded ops."""
-        S, B, R, G = x.shape
+        S, B, R = x.shape[:3]
         H, K = w.shape[1:]
         h = c = Tensor(np.zeros((B, R, H), x.array.dtype))
         ys = []
