@@ -135,9 +135,10 @@ class Progress:
         if self.bar is None:
             return
         shown = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in (means or {"loss": loss}).items())
-        left = (self.epochs - self.epoch + 1) * self.steps - self.seen
-        eta = left * (self.last - self.run_began) / self.run_steps
-        self.bar.set_postfix_str(f"{shown}  {self.rate():,.0f} samples/s  {clock(eta)} left", refresh=False)
+        if self.steps is not None:  # how long an epoch is
+            left = (self.epochs - self.epoch + 1) * self.steps - self.seen
+            shown += f"  {clock(left * (self.last - self.run_began) / self.run_steps)} left"
+        self.bar.set_postfix_str(f"{self.rate():,.0f} samples/s  {shown}", refresh=False)
         self.bar.update()
 
     def rate(self) -> float:

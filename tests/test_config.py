@@ -1,6 +1,7 @@
 """A run from a TOML file: what it may say, and that a wrong setting is named before training."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,3 +152,10 @@ def test_file_that_is_not_toml(tmp_path, capsys):
 def test_settings_of_a_recipe(capsys, tmp_path):
     assert fastdl_cli.main(["train", "lenet", "--out", str(tmp_path), "--set", "speed=3"]) == 2
     assert "the recipe lenet has no setting 'speed'; it takes" in capsys.readouterr().err
+
+
+def test_the_example_in_the_documents_can_run(tmp_path):
+    example = Path(__file__).parents[1] / "docs" / "lenet.toml"
+    trainer, learn, _, _ = config.build(config.load(example, [f"out='{tmp_path}'"]), progress=False)
+    assert type(trainer.model).__name__ == "LeNet5" and len(learn.dataset) == 3600
+    assert trainer.scheduler.T_max == 12 * len(learn)

@@ -111,7 +111,7 @@ def test_splits_are_fixed_and_share_nothing(name, sizes, column):
     assert not keys(split.train, column) & keys(split.test, column)
     assert getattr(fastdl.data, name)() is split  # read once
     for values in split.train.columns.values():
-        assert isinstance(values, tuple) or values.dtype != object
+        assert isinstance(values, tuple) or (values.dtype != object and not values.flags.writeable)
 
 
 def test_emoji():
@@ -194,6 +194,19 @@ def test_photos_and_textures():
     train, test = fastdl.data.texture_patches()
     assert train.tensors[0].shape == (1395, 1, 32, 32) and np.bincount(test.tensors[1].array).tolist() == [128] * 3
     np.testing.assert_allclose(test.tensors[0].array[128, 0] * 255, photos["grass"][:32, 256:288], rtol=1e-6)
+
+
+def test_kept_arrays_are_read_only_and_can_be_learned_from():
+    pytest.importorskip("PIL")
+    train, _ = fastdl.data.texture_patches()
+    x, y = train.tensors
+    with pytest.raises(ValueError, match="read-only"):
+        x.array[0] = 0
+    layer = fastdl.nn.Sequential(
+        fastdl.nn.Conv2d(1, 2, 3), fastdl.nn.ReLU(), fastdl.nn.Flatten(), fastdl.nn.Linear(1800, 3)
+    )
+    fastdl.nn.functional.cross_entropy(layer(x), y).backward()
+    assert np.isfinite(layer[0].weight.grad.array).all()
 
 
 def test_published_figures_of_models():

@@ -274,6 +274,16 @@ def test_frozen_parts_stay_in_evaluation_mode():
     assert modes == [False] * 4 and model.training and not model[0].training
 
 
+def test_data_without_a_length():
+    class Stream:
+        def __iter__(self):
+            for i in range(3):
+                yield fastdl.tensor(X[i::3]), fastdl.tensor(Y[i::3])
+
+    records = make().fit(Stream(), epochs=2)
+    assert records[-1]["step"] == 6 and records[-1]["loss"] < records[0]["loss"]
+
+
 # ----------------------------------------------------------------------------------------------- judging and pictures
 
 

@@ -79,7 +79,9 @@ def texture_patches(size: int = 32) -> Split:
             windows = np.lib.stride_tricks.sliding_window_view(half, (size, size))[::step, ::step]
             x.append(windows.reshape(-1, 1, size, size))
             y.append(np.full(len(x[-1]), label, np.int64))
-        parts.append(TensorDataset(np.concatenate(x).astype(np.float32) / np.float32(255), np.concatenate(y)))
+        parts.append(
+            TensorDataset(frozen(np.concatenate(x).astype(np.float32) / np.float32(255)), frozen(np.concatenate(y)))
+        )
     return Split(*parts)
 
 

@@ -38,15 +38,17 @@ class Table(Dataset):
         return self._row(*(column[index] for column in self.columns.values()))
 
     def where(self, mask) -> "Table":
-        """The rows at a boolean mask (N,) or at indices."""
+        """The rows at a boolean mask (N,) or at indices; of columns that are read-only, read-only ones."""
         mask = np.asarray(mask)
         indices = np.flatnonzero(mask) if mask.dtype == bool else mask
-        return Table(
-            **{
-                name: column[indices] if isinstance(column, np.ndarray) else tuple(column[i] for i in indices.tolist())
-                for name, column in self.columns.items()
-            }
-        )
+        chosen = {}
+        for name, column in self.columns.items():
+            if isinstance(column, np.ndarray):
+                chosen[name] = column[indices]
+                chosen[name].flags.writeable = column.flags.writeable
+            else:
+                chosen[name] = tuple(column[i] for i in indices.tolist())
+        return Table(**chosen)
 
     def __repr__(self):
         return f"Table of {len(self)} rows: {', '.join(self.columns)}"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastdl.data._files import frozen
 from fastdl.data._split import Split, is_test
 from fastdl.data.dataset import TensorDataset
 
@@ -75,7 +76,7 @@ def _regression(x, y, centred=False):
         x /= np.sqrt(np.square(x).sum(0))
     test = np.arange(len(x)) % 5 == 2
     x, y = x.astype(np.float32), y.astype(np.float32).reshape(len(x), -1)
-    return Split(TensorDataset(x[~test], y[~test]), TensorDataset(x[test], y[test]))
+    return Split(*(TensorDataset(frozen(x[part]), frozen(y[part])) for part in (~test, test)))
 
 
 def _classes(name):
@@ -83,4 +84,4 @@ def _classes(name):
     table = np.array(rows, np.float64)
     x, y = table[:, :-1].astype(np.float32), table[:, -1].astype(np.int64)
     test = is_test(y)
-    return Split(TensorDataset(x[~test], y[~test]), TensorDataset(x[test], y[test]))
+    return Split(*(TensorDataset(frozen(x[part]), frozen(y[part])) for part in (~test, test)))

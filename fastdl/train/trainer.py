@@ -203,7 +203,8 @@ class Trainer:
         self._train_mode()
         began, before = time.perf_counter(), self._seconds
         position = train.state_dict() if hasattr(train, "state_dict") else {}
-        progress.start_epoch(self.epoch + 1, len(train), position.get("batch", 0) if self._samples else 0)
+        steps = len(train) if hasattr(train, "__len__") else None
+        progress.start_epoch(self.epoch + 1, steps, position.get("batch", 0) if self._samples else 0)
         for batch in train:
             for callback in self.callbacks:
                 changed = callback.on_batch(self, batch)
