@@ -8,6 +8,7 @@ from fastdl.optim.adamax import Adamax
 from fastdl.optim.adamp import AdamP
 from fastdl.optim.adamw import AdamW
 from fastdl.optim.ema import EMA
+from fastdl.optim.lbfgs import LBFGS
 from fastdl.optim.nadam import NAdam
 from fastdl.optim.nag import NAG
 from fastdl.optim.optimizer import Optimizer
@@ -17,6 +18,6 @@ from fastdl.optim.sgd import SGD
 from fastdl.optim.sgdp import SGDP
 
 __all__ = [
-    "EMA", "NAG", "SGD", "SGDP", "Adadelta", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam",
+    "EMA", "LBFGS", "NAG", "SGD", "SGDP", "Adadelta", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam",
     "RMSprop", "lr_scheduler", "swa_utils",
 ]  # fmt: skip

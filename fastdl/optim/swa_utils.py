@@ -121,9 +121,7 @@ class SWALR(LRScheduler):
         return [start * (1 - part) + end * part for start, end in zip(self.starts, self.swa_lrs, strict=True)]
 
     def chained(self, t, i, lr):
-        if t == 0:
-            return lr if self.anneal_epochs else None
-        before, part = self._part(t - 1), self._part(t)
+        before, part = self._part(t - 1) if t else 0.0, self._part(t)
         start = (lr - before * self.swa_lrs[i]) / (1 - before) if before < 1 else lr
         return start * (1 - part) + self.swa_lrs[i] * part
 
@@ -143,7 +141,7 @@ def update_bn(loader, model, device=None):
     was_training = model.training
     momenta = [m.momentum for m in norms]
     for m in norms:
-        m.reset_running_stats()
+        m.running_mean.array[...], m.running_var.array[...], m.num_batches_tracked.array[...] = 0, 1, 0
         m.momentum = None  # the mean of all batches
     try:
         model.train()

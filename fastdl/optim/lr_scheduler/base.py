@@ -5,8 +5,8 @@ class LRScheduler:
     """Base class: write `rates(t)`, the learning rate of every group after t steps (from self.base_lrs).
 
     t, `last_epoch` as in torch, counts the calls of step(); whether they are epochs or batches is up to the loop. As each
-    rate is a function of t alone, resuming is exact. Where somebody else has changed a group's rate since (a
-    ChainedScheduler, the user), `chained(t, i, lr)` says how to go on from there; without it the rate is set as if not.
+    rate is a function of t alone, resuming is exact. Where a group's rate is not rates(t - 1), because somebody else sets it too
+    (a ChainedScheduler, the user), `chained(t, i, lr)` says how to go on from it; without it the rate is set as if it were.
     """
 
     kept: tuple = ()  # names of further attributes that belong to the state
@@ -19,25 +19,25 @@ class LRScheduler:
             elif "initial_lr" not in group:
                 raise KeyError(f"{type(self).__name__}: to resume, group {i} of the optimizer needs 'initial_lr'")
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self._last_lr = None if last_epoch == -1 else self.get_last_lr()  # the rates that this schedule has set
         self.step()
 
     def rates(self, t: int) -> list[float]:
         raise NotImplementedError(f"{type(self).__name__} must define rates(t)")
 
-    def chained(self, t: int, i: int, lr: float) -> float | None:
-        """Rate of group i after step t, lr being its present rate, which is not the one this schedule left."""
-        return None
+    def chained(self, t: int, i: int, lr: float) -> float:
+        """Rate of group i after step t, lr being its present rate, which is not rates(t - 1)[i]."""
+        raise NotImplementedError
 
     def step(self) -> None:
         """Go on by one step."""
         self.last_epoch += 1
         t = self.last_epoch
         rates = self.rates(t)
-        for i, group in enumerate(self.optimizer.param_groups):
-            if self._last_lr is None or group["lr"] != self._last_lr[i]:
-                chained = self.chained(t, i, group["lr"])
-                rates[i] = rates[i] if chained is None else chained
+        if type(self).chained is not LRScheduler.chained:
+            before = self.rates(t - 1) if t > 0 else self.base_lrs
+            for i, group in enumerate(self.optimizer.param_groups):
+                if group["lr"] != before[i]:
+                    rates[i] = self.chained(t, i, group["lr"])
         self._set(rates)
 
     def _set(self, rates):

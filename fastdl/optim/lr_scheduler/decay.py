@@ -115,11 +115,12 @@ class MultiplicativeLR(LRScheduler):
 
     def rates(self, t):
         if t == 0:
-            return list(self.base_lrs)
+            return self.get_last_lr()
         return [lr * function(t) for lr, function in zip(self.get_last_lr(), self.lr_lambdas, strict=True)]
 
-    def chained(self, t, i, lr):
-        return lr * self.lr_lambdas[i](t) if t else lr
+    def _restart(self):
+        self.last_epoch = 0
+        self._set(list(self.base_lrs))
 
 
 def _functions(name, lr_lambda, optimizer):
