@@ -22,6 +22,24 @@ def train(args):
     cli_train.train(args)
 
 
+def generate(args):
+    from fastdl import cli_text
+
+    cli_text.generate(args)
+
+
+def translate(args):
+    from fastdl import cli_text
+
+    cli_text.translate(args)
+
+
+def embed(args):
+    from fastdl import cli_text
+
+    cli_text.embed(args)
+
+
 def predict(args):
     for file in (args.weights, args.image):
         with open(file, "rb"):  # the system's own words for a file that is missing or not readable

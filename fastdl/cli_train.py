@@ -20,6 +20,10 @@ def recipe(args) -> dict:
     given = dict(read_change(change) for change in args.set)
     if args.epochs is not None:
         given["epochs"] = args.epochs
+    if args.data is not None:
+        with open(args.data, "rb"):  # the system's own words for a file that is missing
+            pass
+        given["data"] = args.data
     takes = inspect.signature(module.run).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
         for name in given:

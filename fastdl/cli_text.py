@@ -1,0 +1,83 @@
+"""`fastdl generate`, `fastdl translate`, `fastdl embed`: models of text that `fastdl train` wrote."""
+
+import json
+import sys
+
+import numpy as np
+
+from fastdl.cli_common import use_machine
+from fastdl.random import manual_seed
+
+
+def _open(path, kinds):
+    with open(path, "rb"):  # the system's own words for a file that is missing
+        pass
+    from fastdl.recipes import _bundle
+
+    return _bundle.load(path, kinds)
+
+
+def generate(args):
+    """Prints the prompt and what follows it, as it is drawn."""
+    use_machine(args)
+    _, model, tokenizer = _open(args.model, ("gpt", "char_lstm"))
+    if not args.prompt:
+        raise ValueError("the prompt is empty; give the beginning of a text: --prompt 'In the '")
+    prompt = tokenizer.encode(args.prompt)
+    manual_seed(args.seed)
+
+    def show(tokens):
+        sys.stdout.write(tokenizer.decode(tokens))
+        sys.stdout.flush()
+
+    sys.stdout.write(args.prompt)
+    model.generate(
+        prompt, args.length, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
+        repetition_penalty=args.repetition_penalty, on_token=show,
+    )  # fmt: skip
+    print()
+
+
+def translate(args):
+    """One line out for each line in: the arguments, or standard input."""
+    from fastdl.data.text import join, pad, split
+    from fastdl.recipes._pairs import words
+
+    use_machine(args)
+    kind, model, (vocabularies, units) = _open(args.model, ("seq2seq", "transformer"))
+    lines = args.text or [line.rstrip("\n") for line in sys.stdin]
+    beam = {"beam" if kind == "seq2seq" else "num_beams": args.beam}
+    for line in lines:
+        unit = "char" if units[0] == "symbols" else units[0]
+        symbols = split(words(line) if unit == "word" else line, unit)
+        if not symbols:
+            print()
+            continue
+        known = set(vocabularies[0].symbols)
+        if not known & set(symbols):  # upper or lower case, if that helps
+            symbols = next(
+                (s for s in (split(line.upper(), unit), split(line.lower(), unit)) if known & set(s)), symbols
+            )
+        unknown = sorted(set(symbols) - known)
+        if unknown:
+            print(f"fastdl translate: not in the vocabulary: {' '.join(unknown[:10])}", file=sys.stderr)
+        found = model.generate(pad([vocabularies[0].encode(symbols, eos=True)]), max_len=args.length, **beam)[0]
+        answer = vocabularies[1].decode(found)
+        print(" ".join(answer) if units[1] == "symbols" else join(answer, units[1]), flush=True)
+
+
+def embed(args):
+    """A JSON list of numbers for each text: the mean of BERT's last hidden states."""
+    from fastdl.autograd import no_grad
+
+    use_machine(args)
+    _, model, tokenizer = _open(args.model, ("bert",))
+    most = model.config.positions
+    for text in args.text or [line.rstrip("\n") for line in sys.stdin]:
+        if not text:
+            raise ValueError("an empty text has no embedding")
+        ids = tokenizer.encode(text)
+        with no_grad():
+            states = [model.bert(ids[None, i : i + most])[0].array[0] for i in range(0, len(ids), most)]
+        mean = np.concatenate(states).mean(0)
+        print(json.dumps([round(float(x), 6) for x in mean]))
