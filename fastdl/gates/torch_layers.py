@@ -1,9 +1,9 @@
-"""Layers beside PyTorch without PyTorch: what torch.nn gave for these layers, stored in torch_layers.npz.
+"""Layers beside PyTorch without PyTorch: what torch.nn gave for these layers, stored in embedded/torch_layers.npz.
 
 Weights and inputs (numbers in [-2, 2)) come from a hash, fastdl.testing.hashed, so only results are stored: the output, and
 the gradients of sum(output * p) by the input and by every parameter, p hashed too. Made with PyTorch 2.13 by
 
-    python -m fastdl.gates.torch_layers fastdl/gates/torch_layers.npz
+    python -m fastdl.gates.torch_layers fastdl/gates/embedded/torch_layers.npz
 """
 
 import sys
@@ -13,7 +13,7 @@ import numpy as np
 
 from fastdl.testing import hashed, hashed_weights
 
-STORED = Path(__file__).with_name("torch_layers.npz")
+STORED = Path(__file__).parent / "embedded" / "torch_layers.npz"
 
 CASES = {  # name: (layer, shape of the input)
     "Linear": (lambda nn: nn.Linear(5, 3), (4, 5)),

@@ -3,7 +3,7 @@
     x (N, 1, 28, 28) -> conv1 5x5, 16 channels, pad 2, ReLU, pool 2 (N, 16, 14, 14)
       -> conv2 5x5, 32 channels, ReLU, pool 2 (N, 32, 5, 5) -> 800 -> fc1 64, ReLU = features -> fc2 10 scores
 
-Distances in this space compare only with one another, so the weights are never changed: digit_classifier.safetensors,
+Distances in this space compare only with one another, so the weights are never changed: embedded/digit_classifier.safetensors,
 65,162 numbers, trained once on the 4,000 training images of mnist5k by
 
     python -m fastdl.metrics.digit_classifier FILE
@@ -37,7 +37,7 @@ from fastdl.metrics.generative import classifier_score, frechet_distance
 from fastdl.nn import functional as F
 from fastdl.random import fork_rng, manual_seed
 
-WEIGHTS = Path(__file__).with_name("digit_classifier.safetensors")
+WEIGHTS = Path(__file__).parent / "embedded" / "digit_classifier.safetensors"
 
 
 class DigitClassifier(nn.Module):
