@@ -47,17 +47,13 @@ if IS_X86:
     ISA_FLAGS["avx2"] = ["-mavx2", "-mfma", "-mtune=znver3"]
     ISA_FLAGS["avx512"] = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mtune=znver3"]
 
-# Modules whose calls are rare or long; compiling them would cost build time and size for nothing.
-INTERPRETED = {
-    "__init__", "attention", "boxes", "conv_lstm", "convert", "creation", "ctc", "dropout", "embedding", "inplace", "loss",
-    "loss_multilabel", "nade", "norm", "random", "resize", "rnn", "roi",
-}  # fmt: skip
-COMPILED = ["fastdl/autograd.py", "fastdl/tape.py", "fastdl/optim/_plan.py"] + sorted(
-    p for p in glob("fastdl/ops/*.py", root_dir=ROOT) if Path(p).stem not in INTERPRETED
-)
+# Plain Python on the way of every small op. Compiling the others would cost build time and size for nothing.
+COMPILED = ["fastdl/autograd.py", "fastdl/tape.py", "fastdl/optim/_plan.py"]
 COMPILED += [
-    f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "arithmetic", "matmul")
-]  # on every call's way
+    f"fastdl/ops/{name}.py"
+    for name in "_dtypes _quiet _shapes activation elementwise index matmul reduce shape softmax unary".split()
+]
+COMPILED += [f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "arithmetic", "matmul")]
 # Size matters more than speed in what Cython makes, but for what every op goes through: -Os is a quarter smaller, -O1 faster.
 HOT = {
     "fastdl/tape.py",

@@ -1,4 +1,3 @@
-# cython: annotation_typing=True
 """Products of vectors and matrices."""
 
 import numpy as np

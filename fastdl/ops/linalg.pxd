@@ -1,2 +1,0 @@
-# Types for linalg.py, read by Cython only.
-from fastdl.tape cimport Function, TensorBase, is_grad_enabled, unpack, wrap
