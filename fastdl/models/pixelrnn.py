@@ -2,9 +2,9 @@
 
     p(x) = prod_i p(x_iR | x_<i) p(x_iG | x_<i, x_iR) p(x_iB | x_<i, x_iR, x_iG)
 
-7x7 convolution, mask A, to 2h maps -> n residual layers (Row LSTM, Diagonal BiLSTM, or masked 3x3 convolution: PixelCNN), each with a
-1x1 convolution h -> 2h that is added to its input -> twice (ReLU, 1x1 convolution, mask B, `maps` maps) -> a softmax over `levels`
-values a colour, or one logit for binary images.
+7x7 convolution, mask A, to 2h maps -> n residual layers (Row LSTM, Diagonal BiLSTM, or masked 3x3 convolution: PixelCNN), each
+with a 1x1 convolution h -> 2h that is added to its input -> twice (ReLU, 1x1 convolution, mask B, `maps` maps) -> a softmax over
+`levels` values a colour, or one logit for binary images.
 
 Published sizes: MNIST 7 diagonal layers, h = 16, 32 maps; CIFAR-10 12 layers, h = 128, 1,024 maps.
 
