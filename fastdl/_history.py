@@ -58,6 +58,7 @@ def plot(records, path, title="", dpi=120) -> None:
     """A PNG (or SVG, by the ending): losses, every other metric, and, where they were recorded and change, learning rates and
     gradient norms over the epochs."""
     from matplotlib.figure import Figure  # no pyplot: nothing global, no window, no display needed
+    from matplotlib.ticker import MaxNLocator
 
     epochs = [r for r in records if "epoch" in r and "loss" in r]
     names = [n for n in (epochs[-1] if epochs else {}) if n not in ("epoch", "step", "seconds")]
@@ -69,6 +70,7 @@ def plot(records, path, title="", dpi=120) -> None:
         for name in group:
             panel.plot(x, [r.get(name) for r in epochs], marker=".", label=name.replace("_", " "))
         panel.set_xlabel("epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_ylabel(label)
         panel.grid(alpha=0.3)
         if group:
