@@ -5,7 +5,8 @@ import pytest
 
 import fastdl
 import fastdl_cli
-from fastdl import nn
+from fastdl import models, nn
+from fastdl.data import model_figures
 from fastdl.models import LeNet5
 from fastdl.nn import functional as F
 
@@ -103,3 +104,17 @@ def test_command(capsys):
     assert fastdl_cli.main(["summary", "nonet"]) == 2
     assert "fastdl.models has no 'nonet'; there are" in capsys.readouterr().err
     assert fastdl_cli.main(["summary", "lenet5", "--input", "big"]) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["alexnet", "vgg11", "googlenet", "resnet18", "resnet50", "densenet121", "mobilenet_v2", "vit_b_32"]
+)
+def test_published_figures(name):
+    """Parameters and multiply-adds of whole networks, against torchvision's published numbers (three decimals)."""
+    published = model_figures()[name]
+    with nn.init_empty():
+        model = getattr(models, name)(**({"aux_logits": False} if name == "googlenet" else {}))
+    table = fastdl.summary(model, (1, 3, 224, 224))
+    assert table.total_params == published["num_params"]
+    assert round(table.total_macs / 1e9, 3) == pytest.approx(published["GFLOPs"], abs=1.1e-3)
+    assert sum(r.macs for r in table.rows if r.depth == 0) == table.total_macs
