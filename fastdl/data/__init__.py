@@ -3,6 +3,7 @@
 from fastdl.data import tables, transforms
 from fastdl.data._split import Split
 from fastdl.data.bible_en_es import bible_en_es
+from fastdl.data.bpe import ByteBPE
 from fastdl.data.chorales import chorales
 from fastdl.data.cifar import cifar10, cifar100, read_cifar
 from fastdl.data.cmudict import cmudict
@@ -17,6 +18,7 @@ from fastdl.data.loader import DataLoader, batch_rng, default_collate
 from fastdl.data.mixing import CutMix, Mixup, cutmix, mixed_loss, mixup
 from fastdl.data.mnist import mnist, mnist5k, read_idx
 from fastdl.data.model_figures import model_figures
+from fastdl.data.number_words import number_pairs, number_words
 from fastdl.data.photos import photos, texture_patches
 from fastdl.data.pride_and_prejudice import pride_and_prejudice
 from fastdl.data.sampler import (
@@ -32,14 +34,18 @@ from fastdl.data.sampler import (
 from fastdl.data.scenes import SceneMaker, Scenes
 from fastdl.data.sentiment import sentiment
 from fastdl.data.table import Table
+from fastdl.data.text import CharTokenizer, ParallelText, Vocabulary
 from fastdl.data.text_file import Characters, Windows, read_text, text_windows
 from fastdl.data.voc import VOCDetection, read_voc
+from fastdl.data.wordpiece import WordPiece
 
 __all__ = [
     "BOOK_GROUPS",
     "BatchSampler",
     "BucketBatchSampler",
+    "ByteBPE",
     "COCODetection",
+    "CharTokenizer",
     "Characters",
     "ConcatDataset",
     "CutMix",
@@ -47,6 +53,7 @@ __all__ = [
     "Dataset",
     "ImageFolder",
     "Mixup",
+    "ParallelText",
     "RandomSampler",
     "Sampler",
     "SceneMaker",
@@ -59,8 +66,10 @@ __all__ = [
     "Table",
     "TensorDataset",
     "VOCDetection",
+    "Vocabulary",
     "WeightedRandomSampler",
     "Windows",
+    "WordPiece",
     "batch_rng",
     "bible_en_es",
     "chorales",
@@ -83,6 +92,8 @@ __all__ = [
     "mnist",
     "mnist5k",
     "model_figures",
+    "number_pairs",
+    "number_words",
     "photos",
     "pride_and_prejudice",
     "random_split",
