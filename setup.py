@@ -54,6 +54,7 @@ COMPILED += [
     for name in "_dtypes _quiet _shapes activation elementwise index matmul reduce shape softmax unary".split()
 ]
 COMPILED += [f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "arithmetic", "matmul")]
+COMPILED += ["fastdl/detection/_loops.py"]  # loops that NumPy cannot do
 # Size matters more than speed in what Cython makes, but for what every op goes through: -Os is a quarter smaller, -O1 faster.
 HOT = {
     "fastdl/tape.py",

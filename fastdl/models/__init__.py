@@ -22,6 +22,9 @@ from fastdl.models.densenet import (
     densenet201,
     densenet_bc,
 )
+from fastdl.models.fast_rcnn import FastRCNN, fastrcnn_small, fastrcnn_vgg16
+from fastdl.models.faster_rcnn import FasterRCNN, fasterrcnn_resnet50_fpn, fasterrcnn_small, fasterrcnn_vgg16
+from fastdl.models.fcn import FCN, FCNConfig, FCNResNet, fcn8s, fcn16s, fcn32s, fcn_resnet50, fcn_resnet101, fcn_small
 from fastdl.models.googlenet import GoogLeNet, GoogLeNetConfig, GoogLeNetOutputs, googlenet
 from fastdl.models.googlenet import loss as googlenet_loss
 from fastdl.models.gpt import GPT, GPTConfig, gpt2, gpt2_large, gpt2_medium, gpt2_xl, gpt3
@@ -29,6 +32,7 @@ from fastdl.models.lenet import LeNet5, lenet5
 from fastdl.models.linear import LinearRegression, SoftmaxRegression
 from fastdl.models.mlp import MLP, mlp
 from fastdl.models.mobilenet import MobileNetV2, MobileNetV2Config, mobilenet_v2
+from fastdl.models.rcnn import RCNN, rcnn_alexnet, rcnn_small
 from fastdl.models.resnet import (
     ResNet,
     ResNetConfig,
@@ -43,13 +47,17 @@ from fastdl.models.resnet import (
     resnet_cifar,
 )
 from fastdl.models.simple_cnn import SimpleCNN
+from fastdl.models.sppnet import SpatialPyramidPool, SPPNet, sppnet_small, sppnet_zf5
 from fastdl.models.transformer import Transformer, TransformerConfig, transformer_base, transformer_big
 from fastdl.models.vgg import VGG, VGGConfig, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from fastdl.models.vit import ViT, ViTConfig, vit_b_16, vit_b_32, vit_h_14, vit_l_16, vit_s_16
+from fastdl.models.yolo import YOLOConfig, YOLOv1, YOLOv1Loss, fast_yolo, yolo_small, yolo_v1
 
 __all__ = [
+    "FCN",
     "GPT",
     "MLP",
+    "RCNN",
     "VGG",
     "AlexNet",
     "AlexNetConfig",
@@ -62,6 +70,10 @@ __all__ = [
     "BertForTokenClassification",
     "DenseNet",
     "DenseNetConfig",
+    "FCNConfig",
+    "FCNResNet",
+    "FastRCNN",
+    "FasterRCNN",
     "GPTConfig",
     "GoogLeNet",
     "GoogLeNetConfig",
@@ -72,13 +84,18 @@ __all__ = [
     "MobileNetV2Config",
     "ResNet",
     "ResNetConfig",
+    "SPPNet",
     "SimpleCNN",
     "SoftmaxRegression",
+    "SpatialPyramidPool",
     "Transformer",
     "TransformerConfig",
     "VGGConfig",
     "ViT",
     "ViTConfig",
+    "YOLOConfig",
+    "YOLOv1",
+    "YOLOv1Loss",
     "alexnet",
     "bert_base",
     "bert_large",
@@ -88,6 +105,18 @@ __all__ = [
     "densenet169",
     "densenet201",
     "densenet_bc",
+    "fast_yolo",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_small",
+    "fasterrcnn_vgg16",
+    "fastrcnn_small",
+    "fastrcnn_vgg16",
+    "fcn8s",
+    "fcn16s",
+    "fcn32s",
+    "fcn_resnet50",
+    "fcn_resnet101",
+    "fcn_small",
     "googlenet",
     "googlenet_loss",
     "gpt2",
@@ -98,6 +127,8 @@ __all__ = [
     "lenet5",
     "mlp",
     "mobilenet_v2",
+    "rcnn_alexnet",
+    "rcnn_small",
     "resnet18",
     "resnet20",
     "resnet34",
@@ -107,6 +138,8 @@ __all__ = [
     "resnet110",
     "resnet152",
     "resnet_cifar",
+    "sppnet_small",
+    "sppnet_zf5",
     "transformer_base",
     "transformer_big",
     "vgg11",
@@ -122,4 +155,6 @@ __all__ = [
     "vit_h_14",
     "vit_l_16",
     "vit_s_16",
+    "yolo_small",
+    "yolo_v1",
 ]

@@ -205,3 +205,18 @@ def default_linear_(weight, bias, generator=None):
     _uniform(weight, -bound, bound, generator, "default_linear_")
     if bias is not None:
         _uniform(bias, -bound, bound, generator, "default_linear_")
+
+
+def bilinear_(tensor):
+    """A deconvolution weight (C, O, K, K) that enlarges each channel bilinearly by its stride K / 2 (rounded up).
+
+    Channel i goes to channel i with the weights (1 - |x - c| / f) (1 - |y - c| / f), f = ceil(K / 2), c the middle of the
+    window; nothing goes to other channels. Ref  Long et al. 2015, section 3.3.
+    """
+    if len(tensor.shape) != 4 or tensor.shape[2] != tensor.shape[3]:
+        raise ValueError(f"bilinear_: needs a weight (C, O, K, K); got {tensor.shape}")
+    C, O, K, _ = tensor.shape
+    line = 1 - np.abs(np.arange(K) - (K - 1) / 2) / ((K + 1) // 2)
+    values = np.zeros(tensor.shape)
+    values[range(min(C, O)), range(min(C, O))] = np.outer(line, line)
+    return _fill(tensor, values, "bilinear_")

@@ -1,0 +1,129 @@
+"""R-CNN: regions with CNN features. Every proposed region is cut out, warped to one size and looked at by itself.
+
+    image -> selective search -> about 2,000 boxes -> warp each to 227 x 227 with 16 pixels of context -> AlexNet -> fc7 (4096)
+          -> one linear SVM and one box regression a class -> NMS
+
+Ref  Girshick, Donahue, Darrell, Malik, "Rich feature hierarchies for accurate object detection and semantic segmentation", 2014.
+     Box regression is on fc7 here; the paper takes pool5.
+"""
+
+import numpy as np
+
+from fastdl import nn
+from fastdl.autograd import Tensor
+from fastdl.detection.backbone import ConvStages, need_images
+from fastdl.detection.region_classifier import RegionClassifier
+from fastdl.nn import functional as F
+from fastdl.ops.roi import roi_align
+from fastdl.ops.shape import cat
+
+
+def warp(images, boxes, size, context=16):
+    """(K, C, size, size): regions of images (N, C, H, W) stretched to squares; boxes: one (L, 4) an image.
+
+    The box is widened so that, after warping, `context` pixels on every side show what is around it; beyond the image is 0.
+    """
+    if not 0 <= 2 * context < size:
+        raise ValueError(f"warp: context={context} on both sides must leave something of size={size}")
+    grown = []
+    for b in boxes:
+        b = np.asarray(b, np.float32).reshape(-1, 4)
+        extra = (b[:, 2:] - b[:, :2]) * (context / (size - 2 * context))
+        grown.append(np.concatenate([b[:, :2] - extra, b[:, 2:] + extra], 1))
+    return roi_align(images, grown, size, 1.0, 1, aligned=True)
+
+
+class RegionNet(nn.Module):
+    """A classifier of warped regions: features (a module to maps), a dense layer to `hidden` features, and scores.
+
+    Shapes      x (K, C, size, size) -> (K, classes + 1), background first; embed(x) -> (K, hidden)
+    Parameters  features.*, fc7, fc8
+    """
+
+    def __init__(self, features, inputs, hidden, classes):
+        super().__init__()
+        self.features, self.hidden = features, hidden
+        self.fc7, self.fc8 = nn.Linear(inputs, hidden), nn.Linear(hidden, classes + 1)
+
+    def embed(self, x):
+        return F.relu(self.fc7(self.features(x).flatten(1)))
+
+    def forward(self, x):
+        return self.fc8(self.embed(x))
+
+
+class AlexNetRegions(nn.Module):
+    """AlexNet as R-CNN uses it: embed() gives fc7, 4096 numbers.
+
+    Parameters  alexnet.features.*, alexnet.classifier.*
+    """
+
+    def __init__(self, alexnet):
+        super().__init__()
+        self.alexnet, self.hidden = alexnet, 4096
+
+    def embed(self, x):
+        x = self.alexnet.avgpool(self.alexnet.features(x)).flatten(1)
+        for layer in list(self.alexnet.classifier)[:-1]:
+            x = layer(x)
+        return x
+
+    def forward(self, x):
+        return self.alexnet(x)
+
+
+class RCNN(nn.Module):
+    """Detector of regions that are given to it (by selective_search).
+
+    backbone   with embed(x) -> (K, hidden) and forward(x) -> (K, classes + 1)
+    size       of warped regions; context: pixels of it around the box
+
+    Call        detect(images (N, C, H, W), proposals: one (P, 4) an image) -> one dict, labels from 0, an image
+    Parameters  backbone.*, heads.svm.{c}.*, heads.bbox.{c}.*
+    """
+
+    def __init__(self, backbone, classes, size=227, context=16, in_channels=3):
+        super().__init__()
+        self.backbone, self.size, self.context, self.in_channels = backbone, size, context, in_channels
+        self.heads = RegionClassifier(backbone.hidden, classes)
+
+    def forward(self, images, boxes):
+        """(K, classes + 1) softmax scores of regions, for fine-tuning."""
+        need_images(images, self.in_channels, "RCNN")
+        return self.backbone(warp(images, boxes, self.size, self.context))
+
+    def embed(self, images, boxes, chunk=256):
+        """(K, hidden) features of all regions."""
+        need_images(images, self.in_channels, "RCNN")
+        if not sum(map(len, boxes)):
+            return Tensor(np.zeros((0, self.backbone.hidden), np.float32))
+        x = warp(images, boxes, self.size, self.context)
+        parts = [self.backbone.embed(x[i : i + chunk]) for i in range(0, x.shape[0], chunk)]
+        return cat(parts, 0) if len(parts) > 1 else parts[0]
+
+    def detect(self, images, proposals, **options):
+        if len(images) == 0:
+            return []
+        return detect_regions(self, images, proposals, **options)
+
+
+def detect_regions(model, images, proposals, **options):
+    """detect() of a model that has embed(images, boxes) and heads, a RegionClassifier."""
+    features = model.embed(images, proposals).array
+    ends, size = np.cumsum([len(p) for p in proposals]), tuple(images.shape[2:])
+    return [model.heads.detect(features[e - len(p) : e], p, size, **options) for e, p in zip(ends, proposals)]
+
+
+def rcnn_alexnet(classes=20) -> RCNN:
+    """The paper's network on AlexNet."""
+    from fastdl.models.alexnet import alexnet
+
+    return RCNN(AlexNetRegions(alexnet(num_classes=classes + 1)), classes)
+
+
+def rcnn_small(classes=10, in_channels=1, size=24, hidden=128) -> RCNN:
+    """The same class for scenes: ConvStages (16, 32, 64) on regions of 24 x 24."""
+    stages = ConvStages(in_channels, (16, 32, 64))
+    side = size // stages.stride
+    net = RegionNet(stages, stages.out_channels * side * side, hidden, classes)
+    return RCNN(net, classes, size, context=2, in_channels=in_channels)

@@ -1,0 +1,108 @@
+"""Training on composed scenes: fresh ones every epoch, and how detections and labellings of held-out ones are judged."""
+
+import time
+
+import numpy as np
+
+from fastdl.autograd import Tensor, no_grad
+from fastdl.data import SceneMaker
+from fastdl.metrics import SegmentationScore, mean_average_precision
+from fastdl.optim import Adam
+from fastdl.optim.lr_scheduler import LambdaLR
+from fastdl.train import Trainer
+
+TEST_SEED = 10_000  # scenes to be judged on: always the same
+
+
+def statistics(maker, n=500):
+    """(mean, std) of the channels of scenes from `maker`, which is the train part's."""
+    return maker.draw(n, seed=1).statistics()
+
+
+def test_scenes(maker, n=300):
+    """The held-out scenes that go with a maker of train scenes: the same settings, other instances and backgrounds."""
+    other = SceneMaker(maker.kind, "test", maker.size, maker.objects, maker.extent, maker.background, maker.dim)
+    return other.draw(n, seed=TEST_SEED)
+
+
+class SceneLoader:
+    """Batches (x (n, C, H, W) Tensor, Scenes); each epoch draws `scenes` new ones, by seed and epoch alone."""
+
+    def __init__(self, maker, scenes, batch, stats, seed=0):
+        self.maker, self.scenes, self.batch, self.stats, self.seed = maker, scenes, batch, stats, seed
+        self._epoch = self._done = 0
+
+    def __len__(self):
+        return -(-self.scenes // self.batch)
+
+    def state_dict(self):
+        return {"epoch": self._epoch, "batch": self._done}
+
+    def load_state_dict(self, state):
+        self._epoch, self._done = int(state["epoch"]), int(state["batch"])
+
+    def __iter__(self):
+        drawn = self.maker.draw(self.scenes, seed=1000 * (self.seed + 1) + self._epoch)
+        for i in range(self._done, len(self)):
+            part = drawn[i * self.batch : (i + 1) * self.batch]
+            self._done = i + 1
+            yield Tensor(part.inputs(*self.stats)), part
+        self._epoch, self._done = self._epoch + 1, 0
+
+
+class SceneTrainer(Trainer):
+    """A Trainer whose loss is function(model, x, scenes)."""
+
+    def forward(self, batch):
+        x, scenes = batch
+        return self.loss(self.model, x, scenes), x, None
+
+
+def fit(model, loss, maker, stats, epochs, scenes=2500, batch=16, lr=3e-3, seed=0, decay=1e-4, **trainer):
+    """Train with Adam and a cosine schedule after a short warm-up; returns the seconds. trainer: out, resume, progress."""
+    began = time.perf_counter()
+    loader = SceneLoader(maker, scenes, batch, stats, seed)
+    total = epochs * len(loader)
+    warm = max(1, total // 20)
+    optimizer = Adam([p for p in model.parameters() if p.requires_grad], lr=lr, weight_decay=decay)
+    schedule = LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm, 0.5 + 0.5 * np.cos(np.pi * min(1, step / total)))
+    )
+    resume = trainer.pop("resume", False)
+    options = {"progress": False, "clip_norm": 10.0, **trainer}
+    SceneTrainer(model, loss, optimizer, scheduler=schedule, schedule_every="step", **options).fit(
+        loader, epochs=epochs, resume=resume
+    )
+    return time.perf_counter() - began
+
+
+def batches(scenes, stats, size=25):
+    """Tensors (n, C, H, W) of the scenes, in order."""
+    for i in range(0, len(scenes), size):
+        yield Tensor(scenes[i : i + size].inputs(*stats))
+
+
+def judge_masks(model, scenes, stats):
+    """SegmentationScore of a model (x -> scores) on scenes."""
+    score = SegmentationScore(len(scenes.classes) + 1)
+    model.eval()
+    with no_grad():
+        for i, x in enumerate(batches(scenes, stats)):
+            score.update(model(x), scenes.masks[25 * i : 25 * i + len(x.array)])
+    return score
+
+
+def judge_boxes(detect, scenes, stats, first=0, iou=0.5):
+    """{"map", "per_class"} of detect(x) -> one dict a scene, whose labels count from `first`."""
+    found = []
+    with no_grad():
+        for x in batches(scenes, stats):
+            found += detect(x)
+    return mean_average_precision(found, scenes.targets(first), iou)
+
+
+def background_scores(scenes):
+    """(pixel accuracy, mean IoU) of calling every pixel background."""
+    score = SegmentationScore(len(scenes.classes) + 1)
+    score.update(np.zeros_like(scenes.masks), scenes.masks)
+    return score.pixel_accuracy(), score.mean_iou()
