@@ -1,5 +1,7 @@
 """What the fit loop offers beside the plain step: callbacks, accumulation, several optimizers, frozen parts, pictures."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from fastdl.train import (
     GeneralizationGap,
     GradientNorm,
     LRSchedule,
+    StepLog,
     Trainer,
     TrainingError,
     plot_confusion,
@@ -218,6 +221,29 @@ def test_gradient_norms(tmp_path):
     dw, db = 2 * (error * X).mean(0), 2 * error.mean()
     assert record["grad_norm"] == record["grad_norm_max"] == pytest.approx(np.sqrt((dw**2).sum() + db**2), rel=1e-4)
     assert record["grad_norm.weight"] == pytest.approx(np.linalg.norm(dw), rel=1e-4)  # before clipping
+
+
+@pytest.mark.parametrize("file", ["steps.csv", "steps.jsonl"])
+def test_log_of_steps_survives_a_resume(tmp_path, file):
+    def run(out, epochs, resume=False):
+        trainer = make(callbacks=[StepLog(file, every=2)], out=out, scheduler=None)
+        trainer.fit(loader(shuffle=True), epochs=epochs, resume=resume)
+        return (out / file).read_text()
+
+    whole = run(tmp_path / "whole", 4)
+    run(tmp_path / "half", 2)
+    with open(tmp_path / "half" / file, "a") as torn:
+        torn.write("12,3,0.1,lost after the chec")
+    assert run(tmp_path / "half", 4, resume=True) == whole
+    lines = whole.splitlines()
+    assert len(lines) == 10 + file.endswith(".csv") and (lines[0] == "step,epoch,lr,loss") == file.endswith(".csv")
+    first = lines[1] if file.endswith(".csv") else json.loads(lines[0])
+    assert first.startswith("2,1,0.1,") if isinstance(first, str) else (first["step"], first["epoch"]) == (2, 1)
+    assert run(tmp_path / "whole", 1).count("\n") == 2 + file.endswith(".csv")  # a fresh run begins a fresh file
+    with pytest.raises(ValueError, match=r"needs a \.csv or \.jsonl file"):
+        StepLog("steps.txt")
+    with pytest.raises(ValueError, match="needs a folder"):
+        make(callbacks=[StepLog(file)]).fit(loader())
 
 
 def test_generalization_gap_is_measured_in_evaluation_mode():

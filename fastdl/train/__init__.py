@@ -15,6 +15,7 @@ from fastdl.train.callbacks import (
     GeneralizationGap,
     GradientNorm,
     LRSchedule,
+    StepLog,
 )
 from fastdl.train.errors import Interrupted, TrainingError
 from fastdl.train.pictures import plot_confusion
@@ -29,6 +30,7 @@ __all__ = [
     "GradientNorm",
     "Interrupted",
     "LRSchedule",
+    "StepLog",
     "Trainer",
     "TrainingError",
     "plot_confusion",

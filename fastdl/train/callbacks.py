@@ -1,5 +1,6 @@
 """What may happen beside training. A callback's state, if it has any, is part of every checkpoint."""
 
+import json
 import math
 
 import numpy as np
@@ -216,6 +217,48 @@ class GradientNorm(Callback):
 
     def load_state_dict(self, state):
         self.sums, self.most, self.steps = dict(state["sums"]), state["most"], state["steps"]
+
+
+class StepLog(Callback):
+    """A line for every `every`-th step in a file of the run's folder: step, epoch, lr, loss; CSV, or JSON lines by the ending.
+
+    (The epochs are in history.jsonl.) A resumed run keeps the lines up to its checkpoint and goes on behind them.
+    """
+
+    columns = ("step", "epoch", "lr", "loss")
+
+    def __init__(self, file="steps.csv", every=1):
+        if every < 1 or not file.endswith((".csv", ".jsonl")):
+            raise ValueError(f"StepLog: needs a .csv or .jsonl file and every >= 1; got {file!r} and {every}")
+        self.file, self.every, self.lines = file, every, 0
+
+    def on_fit_start(self, trainer):
+        if trainer.out is None:
+            raise ValueError("StepLog: the Trainer needs a folder, out=")
+        self.path = trainer.out / self.file
+        if not trainer.step:
+            self.lines = 0
+        kept = self.path.read_text().splitlines(keepends=True)[: self.lines] if self.lines else []
+        if not kept and self.file.endswith(".csv"):
+            kept = [",".join(self.columns) + "\n"]
+        self.path.write_text("".join(kept))
+        self.lines = len(kept)
+
+    def on_step(self, trainer, loss):
+        if trainer.step % self.every:
+            return
+        rate = trainer.optimizer if not isinstance(trainer.optimizer, dict) else next(iter(trainer.optimizer.values()))
+        row = (trainer.step, trainer.epoch + 1, rate.param_groups[0]["lr"], loss)
+        with open(self.path, "a") as file:
+            line = ",".join(map(repr, row)) if self.file.endswith(".csv") else json.dumps(dict(zip(self.columns, row)))
+            file.write(line + "\n")
+        self.lines += 1
+
+    def state_dict(self):
+        return {"lines": self.lines}
+
+    def load_state_dict(self, state):
+        self.lines = state["lines"]
 
 
 class GeneralizationGap(Callback):
