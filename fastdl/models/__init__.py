@@ -13,6 +13,7 @@ from fastdl.models.bert import (
     bert_large,
 )
 from fastdl.models.convolutionalize import convolutionalize
+from fastdl.models.dalle import DALLE, DiscreteVAE
 from fastdl.models.densenet import (
     DenseNet,
     DenseNetConfig,
@@ -28,10 +29,13 @@ from fastdl.models.fcn import FCN, FCNConfig, FCNResNet, fcn8s, fcn16s, fcn32s, 
 from fastdl.models.googlenet import GoogLeNet, GoogLeNetConfig, GoogLeNetOutputs, googlenet
 from fastdl.models.googlenet import loss as googlenet_loss
 from fastdl.models.gpt import GPT, GPTConfig, gpt2, gpt2_large, gpt2_medium, gpt2_xl, gpt3
+from fastdl.models.latent_ar import LatentAR
 from fastdl.models.lenet import LeNet5, lenet5
 from fastdl.models.linear import LinearRegression, SoftmaxRegression
+from fastdl.models.markov import MarkovModel
 from fastdl.models.mlp import MLP, mlp
 from fastdl.models.mobilenet import MobileNetV2, MobileNetV2Config, mobilenet_v2
+from fastdl.models.naive_sequential import FullyVisibleBeliefNet
 from fastdl.models.rcnn import RCNN, rcnn_alexnet, rcnn_small
 from fastdl.models.resnet import (
     ResNet,
@@ -46,14 +50,17 @@ from fastdl.models.resnet import (
     resnet152,
     resnet_cifar,
 )
+from fastdl.models.seq2seq import Seq2Seq
 from fastdl.models.simple_cnn import SimpleCNN
 from fastdl.models.sppnet import SpatialPyramidPool, SPPNet, sppnet_small, sppnet_zf5
 from fastdl.models.transformer import Transformer, TransformerConfig, transformer_base, transformer_big
 from fastdl.models.vgg import VGG, VGGConfig, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from fastdl.models.vit import ViT, ViTConfig, vit_b_16, vit_b_32, vit_h_14, vit_l_16, vit_s_16
+from fastdl.models.window import TimeDelayNet, WindowLM
 from fastdl.models.yolo import YOLOConfig, YOLOv1, YOLOv1Loss, fast_yolo, yolo_small, yolo_v1
 
 __all__ = [
+    "DALLE",
     "FCN",
     "GPT",
     "MLP",
@@ -70,29 +77,36 @@ __all__ = [
     "BertForTokenClassification",
     "DenseNet",
     "DenseNetConfig",
+    "DiscreteVAE",
     "FCNConfig",
     "FCNResNet",
     "FastRCNN",
     "FasterRCNN",
+    "FullyVisibleBeliefNet",
     "GPTConfig",
     "GoogLeNet",
     "GoogLeNetConfig",
     "GoogLeNetOutputs",
+    "LatentAR",
     "LeNet5",
     "LinearRegression",
+    "MarkovModel",
     "MobileNetV2",
     "MobileNetV2Config",
     "ResNet",
     "ResNetConfig",
     "SPPNet",
+    "Seq2Seq",
     "SimpleCNN",
     "SoftmaxRegression",
     "SpatialPyramidPool",
+    "TimeDelayNet",
     "Transformer",
     "TransformerConfig",
     "VGGConfig",
     "ViT",
     "ViTConfig",
+    "WindowLM",
     "YOLOConfig",
     "YOLOv1",
     "YOLOv1Loss",
