@@ -255,7 +255,7 @@ e = 2.718281828459045
 # Imported on first use, so that `import fastdl` stays cheap and `fastdl.nn.Linear` needs no import of its own.
 _LAZY = (
     "autograd", "cli", "config", "data", "detection", "distributions", "io", "kernels", "metrics", "models", "nn", "ops", "optim",
-    "recipes", "rl", "selection", "study", "testing", "train",
+    "recipes", "rl", "selection", "sklearn", "study", "testing", "train",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from fastdl import nn, optim, selection
 from fastdl.data import DataLoader, TensorDataset, digits
 from fastdl.models import MLP, LinearRegression, SoftmaxRegression
 from fastdl.nn import functional as F
+from fastdl.selection.networks import hidden_layer
 from fastdl.selection.sharpness import along, hessian_vector
 from fastdl.train import Trainer
 
@@ -401,7 +402,13 @@ def test_collapse_linear():
 
 
 def test_approximation_gets_better_with_width():
-    curve = selection.approximation_curve(lambda x: np.sin(8 * x), widths=[2, 32], points=64, seeds=1)
+    curve = selection.approximation_curve(
+        lambda x: np.sin(8 * x),
+        widths=[2, 32],
+        points=64,
+        seeds=1,
+        make_model=lambda width: hidden_layer(width, steep=20.0),
+    )
     assert curve.sup[1, 0] < 0.3 * curve.sup[0, 0]
 
 

@@ -80,9 +80,10 @@ class Estimator:
     def fit(self, x, y, sample_weight=None):
         """Train on x (N, ...) and y (N, ...); sample_weight (N,) multiplies the loss of each item, mean 1 or not."""
         x, y = checked_pair(x, y, "Estimator.fit")
-        x, y = _ready(x), y.astype(np.int64) if y.dtype.kind in "iub" else y.astype(np.float32)
+        dtype = self._dtype()
+        x, y = _ready(x, dtype), y.astype(np.int64 if y.dtype.kind in "iub" else dtype)
         if sample_weight is not None:
-            sample_weight = as_array(sample_weight).astype(np.float32)
+            sample_weight = as_array(sample_weight).astype(dtype)
             if sample_weight.shape != (len(x),) or sample_weight.min() < 0:
                 raise ValueError(
                     f"Estimator.fit: sample_weight must be {(len(x),)}, not negative; got {sample_weight.shape}"
@@ -124,6 +125,10 @@ class Estimator:
         self.module.eval()
         return self
 
+    def _dtype(self):
+        """The floating type of the first parameter: what the network computes in."""
+        return next((p.array.dtype for p in self.module.parameters()), np.dtype(np.float32))
+
     def _optimizer(self):
         if callable(self.optimizer):
             return self.optimizer(self.module.parameters())
@@ -148,7 +153,7 @@ class Estimator:
 
     def decision_function(self, x, chunk: int = 1024) -> np.ndarray:
         """The outputs of the network in evaluation mode, (N, ...)."""
-        x = _ready(as_array(x))
+        x = _ready(as_array(x), self._dtype())
         was_training = self.module.training
         self.module.eval()
         try:
@@ -202,8 +207,8 @@ class Standardized:
         return self.model.predict_proba((as_array(x) - self.mean) / self.std)
 
 
-def _ready(x):
-    return np.ascontiguousarray(x, np.float32) if x.dtype.kind in "fub" else x
+def _ready(x, dtype):
+    return np.ascontiguousarray(x, dtype) if x.dtype.kind in "fub" else x
 
 
 def _match(output, target):
