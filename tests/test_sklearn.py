@@ -54,7 +54,8 @@ def test_pipeline_and_grid_search():
 
 def test_boosted_and_weighted():
     x, y = load_iris(return_X_y=True)
-    model = AdaBoostClassifier(Classifier(hidden=(8,), epochs=150, random_state=0), n_estimators=3).fit(x, y)
+    x = StandardScaler().fit_transform(x)
+    model = AdaBoostClassifier(Classifier(hidden=(8,)), n_estimators=3, random_state=0).fit(x, y)
     assert model.score(x, y) > 0.9
     only = np.where(y == 2, 0.0, 1.0)
     assert 2 not in Classifier(epochs=50, random_state=0).fit(x, y, sample_weight=only).predict(x[y < 2])
