@@ -53,6 +53,18 @@ def predict(args):
         print("  ".join(f"{d}: {p:.1%}" for d, p in ranked))
 
 
+def sample(args):
+    from fastdl.cli_generative import sample
+
+    sample(args)
+
+
+def translate_image(args):
+    from fastdl.cli_generative import translate_image
+
+    translate_image(args)
+
+
 def summary(args):
     import fastdl
     from fastdl import models, nn

@@ -78,13 +78,14 @@ class NADE(nn.Module, GenerativeModel):
         return Tensor(x if self.order is None else x[:, np.argsort(self.order)])
 
     def fit(self, x, epochs=30, lr=3e-3, weight_decay=0.1, batch_size=100, seed=0, validation=None, **settings):
-        """Maximum likelihood by AdamW; the biases start at the pixels' own frequencies. Returns the history.
+        """Maximum likelihood by AdamW; a new model's biases start at the pixels' own frequencies. Returns the history.
 
         validation: held-out data, on which the best epoch is chosen. Other settings: see fit_likelihood.
         """
         vectors = self._vectors(x).array
-        mean = vectors.mean(0).clip(1e-3, 1 - 1e-3)
-        self.b.array[...] = np.log(mean / (1 - mean))
+        if not self.b.array.any():  # not trained before
+            mean = vectors.mean(0).clip(1e-3, 1 - 1e-3)
+            self.b.array[...] = np.log(mean / (1 - mean))
         optimizer = AdamW(
             [{"params": [self.W, self.V]}, {"params": [self.b, self.c], "weight_decay": 0.0}],
             lr=lr,
