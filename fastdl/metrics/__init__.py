@@ -4,7 +4,16 @@ classes: classification, probability    boxes and masks: detection, segmentation
 numbers: regression, image    samples: generative, digit_classifier    is A better than B: resampling
 """
 
-from fastdl.metrics.classification import accuracy, confusion, f1, precision, precision_recall_f1, recall, topk
+from fastdl.metrics.classification import (
+    accuracy,
+    confusion,
+    f1,
+    precision,
+    precision_recall_f1,
+    recall,
+    topk,
+    topk_error,
+)
 from fastdl.metrics.detection import average_precision, coco_evaluate, mean_average_precision, precision_recall
 from fastdl.metrics.generative import (
     classifier_score,
@@ -68,6 +77,7 @@ __all__ = [
     "ssim",
     "tokenize_13a",
     "topk",
+    "topk_error",
     "word_error_rate",
 ]
 

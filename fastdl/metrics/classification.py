@@ -42,6 +42,16 @@ def topk(scores, target, k: int = 5) -> float:
     return float((not_below <= k).mean())
 
 
+def topk_error(scores, target, k=(1, 5)) -> tuple[float, ...]:
+    """For every number in k the share of labels that are not among so many best scores, as ILSVRC counts; see topk.
+
+    Example
+    >>> topk_error(np.array([[3, 2, 1], [1, 1, 1]]), np.array([1, 0]), k=(1, 2))
+    (1.0, 0.5)
+    """
+    return tuple(1 - topk(scores, target, n) for n in (k if isinstance(k, (tuple, list)) else (k,)))
+
+
 def confusion(predicted, target, num_classes: int) -> np.ndarray:
     """Counts (num_classes, num_classes) int64: row = true class, column = predicted class.
 
