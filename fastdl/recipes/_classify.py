@@ -49,7 +49,7 @@ PLANS = {
     "googlenet": Plan(_grey(models.googlenet, small_input=True, width_mult=0.125), 6),
     "resnet20": Plan(_grey(models.resnet20, width=8), 6, rate=8e-3),
     "densenet": Plan(lambda classes: models.densenet_bc(22, 8, in_channels=1, num_classes=classes), 6, rate=8e-3),
-    "mobilenet": Plan(_grey(models.mobilenet_v2, small_input=True, width_mult=0.25, dropout=0.1), 8),
+    "mobilenet": Plan(_grey(models.mobilenet_v2, small_input=True, width_mult=0.25, dropout=0.1), 5),
     "vit": Plan(
         lambda classes: models.ViT(
             image_size=28, patch=7, d=64, layers=4, heads=4, mlp=128, in_channels=1, num_classes=classes
