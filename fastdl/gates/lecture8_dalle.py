@@ -36,14 +36,19 @@ def caption(text) -> np.ndarray:
     return np.array([[WORDS.index(w) for w in text.split()]])
 
 
+def _vae(vocab):
+    return DiscreteVAE(1, vocab=vocab, hidden=16, groups=3, n_blocks=1, init=32, likelihood="normal")
+
+
 def _train_vae(x, steps, batch, vocab, rng):
-    vae = DiscreteVAE(1, vocab=vocab, hidden=16, groups=3, n_blocks=1, init=32)
+    vae = _vae(vocab)
+    vae.encoder.blocks.output.conv.w.array[...] *= 3  # codes that differ from the first step on
     optimizer = Adam(vae.parameters(), lr=4e-3)
     for step in range(steps):
         part = step / steps
         optimizer.param_groups[0]["lr"] = 4e-3 * min(1.0, 2 * (1 - part) + 0.02)
         temperature = max(1 / 16, (1 / 16) ** (part / 0.8))
-        loss, _ = vae.loss(x[rng.integers(0, len(x), batch)], temperature, 0.2 * min(1.0, part * 4))
+        loss, _ = vae.loss(x[rng.integers(0, len(x), batch)], temperature, 0.0, usage_weight=0.5)
         optimizer.zero_grad()
         loss.backward()
         clip_grad_norm_(vae.parameters(), 1.0)
@@ -62,17 +67,17 @@ def _encode(vae, x):
 
 @gate(entry=101, name="dalle_digits")
 def dalle_digits(seed=0, smoke=False):
-    "A discrete VAE (64 codes, 7 x 7 places) and a transformer over captions and codes of MNIST 5k."
+    "A discrete VAE (32 codes, 7 x 7 places) and a transformer over captions and codes of MNIST 5k."
     train, test = mnist5k()
     x, y, tx, ty = (np.asarray(t.array) for part in (train, test) for t in part.tensors)
-    rng, vocab = np.random.default_rng(seed), 64
-    vae = _train_vae(x, 12 if smoke else 700, 16 if smoke else 32, vocab, rng)
+    rng, vocab = np.random.default_rng(seed), 32
+    vae = _train_vae(x, 12 if smoke else 400, 16 if smoke else 32, vocab, rng)
     mean_error = float(((tx - x.mean(0)) ** 2).mean())
     judged = tx[:200] if smoke else tx
     codes = _encode(vae, judged)
     error = float(((vae.decode(codes) - judged) ** 2).mean())
     if smoke:
-        start = float(((DiscreteVAE(1, 64, 16, 3, 1, 32).decode(codes) - judged) ** 2).mean())
+        start = float(((_vae(vocab).decode(codes) - judged) ** 2).mean())
         captions, _ = _captions(judged[:, 0], ty[:200])
         drawn = DALLE(len(WORDS), vocab, 4, 7, 32, 1).generate(captions[:2])
         return [
@@ -83,7 +88,7 @@ def dalle_digits(seed=0, smoke=False):
     captions, bounds = _captions(x[:, 0], y)
     test_captions, _ = _captions(tx[:, 0], ty, bounds)
     prior = DALLE(len(WORDS), vocab, 4, 7, d=96, layers=3, heads=4)
-    optimizer, steps = Adam(prior.parameters(), lr=2e-3), 700
+    optimizer, steps = Adam(prior.parameters(), lr=2e-3), 600
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * min(1.0, 2 * (1 - step / steps) + 0.02)
         rows = rng.integers(0, len(x), 32)

@@ -100,8 +100,11 @@ class DiscreteVAE(nn.Module):
     ((2, 7, 7), (2, 1, 28, 28))
     """
 
-    def __init__(self, channels=3, vocab=8192, hidden=256, groups=4, n_blocks=2, init=128):
+    def __init__(self, channels=3, vocab=8192, hidden=256, groups=4, n_blocks=2, init=128, likelihood="laplace"):
         super().__init__()
+        if likelihood not in ("laplace", "normal"):
+            raise ValueError(f"DiscreteVAE: likelihood must be 'laplace' or 'normal'; got {likelihood!r}")
+        self.likelihood = likelihood
         widths = [hidden * 2**g for g in range(groups)]
         self.channels, self.vocab, self.factor = channels, vocab, 2 ** (groups - 1)
         pool = lambda x: F.max_pool2d(x, 2)  # noqa: E731
@@ -137,12 +140,16 @@ class DiscreteVAE(nn.Module):
 
     def _pixels(self, out):
         mean = F.sigmoid(out[:, : self.channels])
+        if self.likelihood == "normal":
+            return mean
         return ((mean - EPS) / (1 - 2 * EPS)).clamp(0, 1)
 
-    def loss(self, x, temperature=1.0, kl_weight=1.0):
+    def loss(self, x, temperature=1.0, kl_weight=1.0, usage_weight=0.0):
         """(mean negative bound in nats a pixel, reconstruction (N, channels, H, W)) with Gumbel-softmax codes.
 
-        The likelihood of a pixel is logit-Laplace; the KL of the codes is to the uniform distribution.
+        The likelihood of a pixel is logit-Laplace, or normal with deviation 0.1 (for images with large parts exactly black,
+        on which a Laplace scale would run to 0); the KL of the codes is to the uniform distribution. usage_weight: of the
+        KL of the batch's mean use of codes to the uniform distribution, against a codebook that collapses.
         """
         x = x if isinstance(x, Tensor) else Tensor(np.asarray(x, np.float32))
         scores = self.scores(x)
@@ -151,12 +158,19 @@ class DiscreteVAE(nn.Module):
         codes = F.softmax((scores + Tensor(gumbel.astype(np.float32))) / temperature, 1)
         out = self.decoder(codes)
         log_q = F.log_softmax(scores, 1)
-        kl = (log_q.exp() * (log_q + math.log(self.vocab))).sum() / x.array.size
+        q = log_q.exp()
+        extra = kl_weight * ((q * (log_q + math.log(self.vocab))).sum() / x.array.size)
+        if usage_weight:
+            mean_q = q.mean((0, 2, 3))
+            extra = extra + usage_weight * (mean_q * ((mean_q + 1e-9).log() + math.log(self.vocab))).sum()
+        if self.likelihood == "normal":
+            nll = 50 * (F.sigmoid(out[:, : self.channels]) - x) ** 2 + (0.5 * math.log(2 * math.pi) - math.log(10))
+            return nll.mean() + extra, self._pixels(out)
         target = x.array * (1 - 2 * EPS) + EPS
         logit = Tensor(np.log(target / (1 - target)))
         mean, s = out[:, : self.channels], out[:, self.channels :].clamp(-4, 4)
         nll = (logit - mean).abs() * (-s).exp() + s + math.log(2) + Tensor(np.log(target * (1 - target)))
-        return nll.mean() + kl_weight * kl, self._pixels(out)
+        return nll.mean() + extra, self._pixels(out)
 
 
 def structured_mask(text, side, kind="full", kernel=3) -> np.ndarray:
