@@ -91,15 +91,21 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...: one digit, dark on light or light on dark")
 
     sample = command("sample", "new images from a trained generative model, as one PNG")
-    sample.add_argument("model", metavar="MODEL", help="nade, pixelrnn, vae, gan, dcgan, cyclegan: what `fastdl train` knows")
+    sample.add_argument(
+        "model", metavar="MODEL", help="nade, pixelrnn, vae, gan, dcgan, cyclegan: what `fastdl train` knows"
+    )
     sample.add_argument("--n", type=positive, default=64, metavar="N", help="how many (default 64)")
     sample.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default 0)")
-    sample.add_argument("--run", metavar="FOLDER", help="where `fastdl train MODEL` put its weights (default runs/MODEL)")
+    sample.add_argument(
+        "--run", metavar="FOLDER", help="where `fastdl train MODEL` put its weights (default runs/MODEL)"
+    )
     sample.add_argument("--out", metavar="PNG", help="picture to write (default MODEL_samples.png)")
     sample.add_argument("--walk", action="store_true", help="a GIF of a walk between two latents instead")
     machine_options(sample)
 
-    translate = command("translate-image", "an image in the other drawing style, by a CycleGAN that `fastdl train` made")
+    translate = command(
+        "translate-image", "an image in the other drawing style, by a CycleGAN that `fastdl train` made"
+    )
     translate.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...")
     translate.add_argument("--to", choices=("a", "b"), default="b", help="b: Google to Twitter (default); a: back")
     translate.add_argument("--run", default="runs/cyclegan", metavar="FOLDER", help="default runs/cyclegan")

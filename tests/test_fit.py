@@ -18,6 +18,7 @@ from fastdl.train import (
     Callback,
     EarlyStopping,
     EMAWeights,
+    EvaluateSteps,
     GeneralizationGap,
     GradientNorm,
     LRSchedule,
@@ -244,6 +245,27 @@ def test_log_of_steps_survives_a_resume(tmp_path, file):
         StepLog("steps.txt")
     with pytest.raises(ValueError, match="needs a folder"):
         make(callbacks=[StepLog(file)]).fit(loader())
+
+
+def test_validation_between_steps_changes_nothing(tmp_path):
+    def run(out, epochs, resume=False, judge=True):
+        fastdl.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 1))
+        between = EvaluateSteps(loader(slice(40, 50)), every=3) if judge else Callback()
+        trainer = make(model=model, callbacks=[between], out=out)
+        trainer.fit(loader(slice(40), shuffle=True), epochs=epochs, resume=resume)
+        return trainer, between
+
+    judged, between = run(tmp_path / "a", 3)
+    assert [r["step"] for r in between.records] == [3, 6, 9, 12]
+    assert between.records[-1]["loss"] == judged.evaluate(loader(slice(40, 50)))["loss"]
+    same(weights(judged), weights(run(tmp_path / "b", 3, judge=False)[0]))
+    run(tmp_path / "c", 2)
+    again, after = run(tmp_path / "c", 3, resume=True)
+    assert after.records == between.records
+    same(weights(judged), weights(again))
+    with pytest.raises(ValueError, match="every must be at least 1"):
+        EvaluateSteps(None, 0)
 
 
 def test_generalization_gap_is_measured_in_evaluation_mode():

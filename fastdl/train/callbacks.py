@@ -261,6 +261,32 @@ class StepLog(Callback):
         self.lines = state["lines"]
 
 
+class EvaluateSteps(Callback):
+    """Validation between the steps of an epoch, every `every` steps: for epochs that are long. `records` has {"step", "loss", ...}.
+
+    The model is judged in evaluation mode and trains on as if nothing had been: no random number is drawn.
+    """
+
+    def __init__(self, loader, every: int):
+        if every < 1:
+            raise ValueError(f"EvaluateSteps: every must be at least 1; got {every}")
+        self.loader, self.every, self.records = loader, every, []
+
+    def on_fit_start(self, trainer):
+        if not trainer.step:
+            self.records = []
+
+    def on_step(self, trainer, loss):
+        if trainer.step % self.every == 0:
+            self.records.append({"step": trainer.step, **trainer.evaluate(self.loader)})
+
+    def state_dict(self):
+        return {"records": [dict(r) for r in self.records]}
+
+    def load_state_dict(self, state):
+        self.records = [dict(r) for r in state["records"]]
+
+
 class GeneralizationGap(Callback):
     """Adds gap = val_<name> - fit_<name> to the record: how much worse the model is on data that it has not seen.
 
