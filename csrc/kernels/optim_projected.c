@@ -7,6 +7,8 @@
  */
 #include "kernels/optim_step.h"
 
+#define TOGETHER 65536 /* numbers of the arrays that both passes go over before the next: 1 MB of p, g, m and v */
+
 enum { GRAD_P, GRAD_GRAD, P_P, P_DIRECTION, SUMS };
 
 typedef struct {
@@ -197,34 +199,40 @@ static void second_pass(void *ctx, long chunk) {
     }
 }
 
-int FN(fd_projected_f32)(const fd_projected_args *s) {
-    long rows = 0, chunks = 0, count = 0;
+/* both passes over arrays [begin, end) */
+static void project(job *t, long begin, long end) {
+    long chunks = 0, rows = 0;
     double n = 0;
-    for (long i = 0; i < s->count; i++) rows += s->arrays[i].rows;
-    job t = {.s = s,
-             .parts = fd_pool_get(((size_t)s->count + 1) * sizeof(part)),
-             .sums = fd_pool_get(((size_t)rows + 1) * SUMS * sizeof(double))};
-    if (!t.parts || !t.sums) {
-        if (t.parts) fd_pool_put(t.parts);
-        if (t.sums) fd_pool_put(t.sums);
-        return FD_NO_MEMORY;
-    }
-    rows = 0;
-    for (long i = 0; i < s->count; i++) {
-        const fd_optim_array *a = &s->arrays[i];
+    t->count = 0;
+    for (long i = begin; i < end; i++) {
+        const fd_optim_array *a = &t->s->arrays[i];
         if (!a->n) continue;
         long step = FD_MAX(1, CHUNK / row_length(a));
         if (a->rows_last) step = (step + VL - 1) / VL * VL;
-        t.parts[count++] = (part){.array = a, .first = chunks, .first_row = rows, .step = step};
+        t->parts[t->count++] = (part){.array = a, .first = chunks, .first_row = rows, .step = step};
         chunks += ((a->rows ? a->rows : (a->n + CHUNK - 1) / CHUNK) + step - 1) / step;
         rows += a->rows;
         n += (double)a->n;
     }
-    t.count = count;
-    fd_run(first_pass, &t, chunks, 24 * n);
-    for (long i = 0; i < count; i++) decide(s, &t.parts[i], t.sums + t.parts[i].first_row * SUMS);
-    fd_run(second_pass, &t, chunks, 20 * n);
-    fd_pool_put(t.parts);
-    fd_pool_put(t.sums);
-    return FD_OK;
+    fd_run(first_pass, t, chunks, 24 * n);
+    for (long i = 0; i < t->count; i++) decide(t->s, &t->parts[i], t->sums + t->parts[i].first_row * SUMS);
+    fd_run(second_pass, t, chunks, 20 * n);
+}
+
+int FN(fd_projected_f32)(const fd_projected_args *s) {
+    long rows = 0;
+    for (long i = 0; i < s->count; i++) rows += s->arrays[i].rows;
+    job t = {.s = s,
+             .parts = fd_pool_get(((size_t)s->count + 1) * sizeof(part)),
+             .sums = fd_pool_get(((size_t)rows + 1) * SUMS * sizeof(double))};
+    const int code = t.parts && t.sums ? FD_OK : FD_NO_MEMORY;
+    /* a few arrays at a time, so that the second pass finds them in the cache */
+    for (long begin = 0, end; code == FD_OK && begin < s->count; begin = end) {
+        long n = 0;
+        for (end = begin; end < s->count && (end == begin || n + s->arrays[end].n <= TOGETHER); end++) n += s->arrays[end].n;
+        project(&t, begin, end);
+    }
+    if (t.parts) fd_pool_put(t.parts);
+    if (t.sums) fd_pool_put(t.sums);
+    return code;
 }

@@ -1,0 +1,435 @@
+"""Lecture 3: gradient descent by all, one and a few samples; momentum to AdamP."""
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+
+from fastdl import nn, optim
+from fastdl.autograd import Tensor, grad
+from fastdl.data import digits, kjv_verses
+from fastdl.gates import Claim, gate
+from fastdl.gates._small import accuracy, digit_cnn, few_digits, fit
+from fastdl.kernels.optim_step import rectify
+from fastdl.nn import Parameter
+from fastdl.nn import functional as F
+from fastdl.random import manual_seed
+
+LOGISTIC = ("logistic regression", 0.906)
+RATES = {  # tuned on the last 1,000 training images
+    "SGD": {"lr": 0.05, "momentum": 0.9},
+    "NAG": {"lr": 0.05, "momentum": 0.9, "form": "torch"},  # the loop computes the gradients before it calls step()
+    "Adagrad": {"lr": 0.04, "form": "lecture"},
+    "Adadelta": {"lr": 1.0},
+    "RMSprop": {"lr": 1e-3, "alpha": 0.9, "form": "lecture"},
+    "Adam": {"lr": 2e-3},
+    "AdamW": {"lr": 2e-3},
+    "RAdam": {"lr": 1e-2},
+    "AdamP": {"lr": 2e-3, "weight_decay": 1e-2},
+    "SGDP": {"lr": 0.05, "momentum": 0.9},
+}
+
+
+def digits_claim(name, seed, smoke, bound=0.96):
+    """Test accuracy on MNIST 5k of two convolutions and two linear layers, trained by one optimizer."""
+    x, y, xt, yt = few_digits(1000 if smoke else 4000, seed)
+    if smoke:
+        xt, yt, bound = xt[:500], yt[:500], 0.5
+    model = digit_cnn(seed, (8, 16) if smoke else (16, 32))
+    optimizer = getattr(optim, name)(model.parameters(), **RATES[name])
+    fit(model, x, y, 5 if smoke else 10, seed, optimizer=optimizer)
+    return Claim(f"test accuracy by {name}", accuracy(model, xt, yt) / 100, ">=", bound, LOGISTIC)
+
+
+# --- gradient descent: all samples, one, a few -----------------------------------------------------------------------
+def small_digits():
+    """x / 16 with a column of ones (N, 65), y; the test part too."""
+    parts = []
+    for half in digits():
+        images, labels = (t.array for t in half.tensors)
+        flat = images.reshape(len(images), -1)
+        flat = flat / max(1.0, float(flat.max()))
+        parts += [np.concatenate([flat, np.ones((len(flat), 1), flat.dtype)], 1).astype(np.float64), labels]
+    return parts
+
+
+def softmax_loss(w, x, y):
+    """Mean cross-entropy of softmax regression with weights w (10, D)."""
+    return F.cross_entropy(Tensor(x) @ w.T, Tensor(y))
+
+
+def gradient(w, x, y):
+    """Its gradient, an array (10, D)."""
+    return grad(softmax_loss(w, x, y), w)[0].array
+
+
+def top_curvature(w, x, y, rounds=30):
+    """The largest eigenvalue of the Hessian of the loss, by power iteration on Hessian-vector products."""
+    v = np.random.default_rng(0).standard_normal(w.shape)
+    for _ in range(rounds):
+        v /= np.linalg.norm(v)
+        (g,) = grad(softmax_loss(w, x, y), w, create_graph=True)
+        product = grad((g * Tensor(v)).sum(), w)[0].array
+        value, v = float((v * product).sum()), product
+    return value
+
+
+def descend(x, y, batch, lr, epochs, seed):
+    """Softmax regression by SGD on batches of a size, the rate falling with the root of the epoch; the weights."""
+    w = Parameter(np.zeros((10, x.shape[1])))
+    optimizer = optim.SGD([w], lr=lr)
+    rng = np.random.default_rng(seed)
+    for epoch in range(epochs):
+        optimizer.param_groups[0]["lr"] = lr / (1 + epoch) ** 0.5 if batch < len(x) else lr
+        order = rng.permutation(len(x))
+        for begin in range(0, len(x), batch):
+            chosen = order[begin : begin + batch]
+            w.grad = Tensor(_plain_gradient(w.array, x[chosen], y[chosen]))
+            optimizer.step()
+    return w
+
+
+def _plain_gradient(w, x, y):
+    """The same gradient by its formula: (softmax - one-hot)^T x / B; thousands of single samples in a loop."""
+    scores = x @ w.T
+    p = np.exp(scores - scores.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    p[np.arange(len(y)), y] -= 1
+    return p.T @ x / len(y)
+
+
+def share_right(w, x, y):
+    return float(((x @ w.array.T).argmax(1) == y).mean())
+
+
+@gate(entry=20, name="batch_gradient_descent")
+def batch_gradient_descent(seed=0, smoke=False):
+    """Softmax regression on the 8x8 digits by all samples at once; the loss falls at every step below lr = 2 / curvature."""
+    x, y, xt, yt = small_digits()
+    w = Parameter(np.zeros((10, x.shape[1])))
+    limit = 2 / top_curvature(w, x, y)
+
+    def rises(lr, steps=60):
+        v = Parameter(np.zeros_like(w.array))
+        losses = []
+        optimizer = optim.SGD([v], lr=lr)
+        for _ in range(steps):
+            loss = softmax_loss(v, x, y)
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return sum(b > a for a, b in pairwise(losses))
+
+    trained = descend(x, y, len(x), 0.9 * limit, 100 if smoke else 600, seed)
+    return [
+        Claim("test accuracy", share_right(trained, xt, yt), ">=", 0.9 if smoke else 0.95, ("largest class", 0.11)),
+        Claim("steps that raise the loss, lr = 0.9 * 2 / curvature", rises(0.9 * limit), "==", 0),
+        Claim("steps that raise the loss, lr = 3 * 2 / curvature", rises(3 * limit), ">=", 1),
+    ]
+
+
+@gate(entry=21, name="stochastic_gradient_descent")
+def stochastic_gradient_descent(seed=0, smoke=False):
+    """Softmax regression on the 8x8 digits by one sample a step."""
+    x, y, xt, yt = small_digits()
+    trained = descend(x, y, 1, 0.1, 2 if smoke else 15, seed)
+    return [Claim("test accuracy", share_right(trained, xt, yt), ">=", 0.9 if smoke else 0.95, ("largest class", 0.11))]
+
+
+@gate(entry=22, name="mini_batch_gradient_descent")
+def mini_batch_gradient_descent(seed=0, smoke=False):
+    """Softmax regression on the 8x8 digits by 32 samples a step; how the noise of the gradient falls; accumulation."""
+    x, y, xt, yt = small_digits()
+    trained = descend(x, y, 32, 0.5, 5 if smoke else 40, seed)
+    rng = np.random.default_rng(seed)
+    w = Parameter(0.01 * rng.standard_normal((10, x.shape[1])))
+    sizes, noise = [1, 2, 4, 8, 16, 32, 64], []
+    whole = gradient(w, x, y)
+    assert np.allclose(whole, _plain_gradient(w.array, x, y), rtol=1e-9, atol=1e-12)
+    for size in sizes:
+        draws = [rng.integers(0, len(x), size) for _ in range(300)]
+        noise.append(np.mean([((_plain_gradient(w.array, x[d], y[d]) - whole) ** 2).sum() for d in draws]))
+    slope = np.polyfit(np.log(sizes), np.log(noise), 1)[0]
+    w.grad = None
+    for part in range(8):
+        rows = slice(16 * part, 16 * part + 16)
+        (softmax_loss(w, x[rows], y[rows]) / 8).backward()
+    apart = np.abs(w.grad.array - gradient(w, x[:128], y[:128])).max() / np.abs(w.grad.array).max()
+    return [
+        Claim("test accuracy", share_right(trained, xt, yt), ">=", 0.9 if smoke else 0.95, ("largest class", 0.11)),
+        Claim(
+            "variance of the gradient against the size of the batch, slope in logarithms + 1",
+            abs(slope + 1),
+            "<=",
+            0.15,
+        ),
+        Claim("8 batches of 16 accumulated beside one of 128, relative", float(apart), "<=", 1e-6),
+    ]
+
+
+# --- momentum ---------------------------------------------------------------------------------------------------------
+def steps_to(make, curvature, target=1e-6, most=20000):
+    """Steps until 1/2 w' diag(curvature) w, from all ones, is below the target."""
+    w = Parameter(np.ones(len(curvature)))
+    optimizer = make([w])
+    for n in range(most):
+        if 0.5 * (curvature * w.array**2).sum() < target:
+            return n
+
+        def closure():
+            w.grad = Tensor(curvature * w.array)
+
+        optimizer.step(closure)
+    return most
+
+
+@gate(entry=24, name="momentum")
+def momentum(seed=0, smoke=False):
+    """A quadratic of condition 100: steps to 1e-6 with and without momentum, each at its best rate; and MNIST 5k."""
+    curvature = np.array([1.0, 100.0])
+    plain = steps_to(lambda p: optim.SGD(p, lr=2 / 101), curvature)
+    heavy = steps_to(lambda p: optim.SGD(p, lr=4 / 11**2, momentum=(9 / 11) ** 2), curvature)
+    return [
+        Claim("steps with momentum / steps without", heavy / plain, "<=", 1 / 3),
+        digits_claim("SGD", seed, smoke),
+    ]
+
+
+@gate(entry=25, name="nesterov")
+def nesterov(seed=0, smoke=False):
+    """Both forms of Nesterov's gradient look at the same points of a quadratic; fewer steps than gradient descent; MNIST 5k."""
+    curvature = np.array([1.0, 100.0])
+    points = {}
+    for form in ("lecture", "torch"):
+        w = Parameter(np.array([1.0, -1.0]))
+        optimizer = optim.NAG([w], lr=0.01, momentum=9 / 11, form=form)
+        seen = points[form] = []
+
+        def closure(w=w, seen=seen):
+            seen.append(w.array.copy())
+            w.grad = Tensor(curvature * w.array)
+
+        for _ in range(100):
+            optimizer.step(closure)
+    apart = float(np.abs(np.array(points["lecture"]) - np.array(points["torch"])).max())
+    plain = steps_to(lambda p: optim.SGD(p, lr=2 / 101), curvature)
+    ahead = steps_to(lambda p: optim.NAG(p, lr=0.01, momentum=9 / 11), curvature)
+    return [
+        Claim("distance between the look-ahead points of both forms", apart, "<=", 1e-10),
+        Claim("steps / steps of gradient descent", ahead / plain, "<=", 1 / 3),
+        digits_claim("NAG", seed, smoke),
+    ]
+
+
+# --- rates of their own for every weight ------------------------------------------------------------------------------
+def bags_of_words(verses, tests, seed, words=3000):
+    """Which of the `words` most frequent words a verse holds (N, words), the group of its book (N,): training and test."""
+    train, test = kjv_verses()
+    rng = np.random.default_rng(seed)
+    picks = [(half, rng.permutation(len(half.text))[:n]) for half, n in ((train, verses), (test, tests))]
+    tokens = [[re.findall("[a-z]+", half.text[i].lower()) for i in chosen] for half, chosen in picks]
+    counts = Counter(word for verse in tokens[0] for word in set(verse))
+    places = {word: i for i, (word, _) in enumerate(counts.most_common(words))}
+    out = []
+    for (half, chosen), lists in zip(picks, tokens, strict=True):
+        x = np.zeros((len(lists), words), np.float32)
+        for row, verse in zip(x, lists, strict=True):
+            row[[places[w] for w in verse if w in places]] = 1
+        out += [x, np.asarray(half.group)[chosen]]
+    frequency = np.array([counts[w] for w in places] + [0] * (words - len(places)))
+    return *out, frequency
+
+
+def fit_words(name, settings, x, y, seed, epochs=2):
+    """Softmax regression on bags of words, by batches of 32."""
+    manual_seed(seed)
+    model = nn.Linear(x.shape[1], 6)
+    model.weight.array[...] = 0
+    model.bias.array[...] = 0
+    optimizer = getattr(optim, name)(model.parameters(), **settings)
+    rng = np.random.default_rng(seed)
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        for begin in range(0, len(x), 32):
+            rows = order[begin : begin + 32]
+            optimizer.zero_grad()
+            F.cross_entropy(model(Tensor(x[rows])), Tensor(y[rows])).backward()
+            optimizer.step()
+    return model
+
+
+@gate(entry=26, name="adagrad")
+def adagrad(seed=0, smoke=False):
+    """The Bible's book groups from bags of words, Adagrad beside SGD at equal epochs, each at the best of five rates; MNIST 5k."""
+    claims, gains, rare_gains, levels = [], [], [], []
+    for run in range(1 if smoke else 3):
+        x, y, xt, yt, frequency = bags_of_words(*((800, 400) if smoke else (6000, 2000)), seed + run)
+        fitted = len(x) * 4 // 5
+        scores = {}
+        for name, rates in (("SGD", (0.1, 0.3, 1, 3, 10)), ("Adagrad", (0.01, 0.03, 0.1, 0.3, 1))):
+            if smoke:
+                rates = rates[2:4]
+            held = {
+                lr: accuracy(fit_words(name, {"lr": lr}, x[:fitted], y[:fitted], run), x[fitted:], y[fitted:])
+                for lr in rates
+            }
+            model = fit_words(name, {"lr": max(held, key=held.get)}, x, y, run)
+            rare = xt[:, frequency < 20].sum(1) >= 2  # verses with two rare words and more
+            scores[name] = accuracy(model, xt, yt), accuracy(model, xt[rare], yt[rare])
+        gains.append(scores["Adagrad"][0] - scores["SGD"][0])
+        rare_gains.append(scores["Adagrad"][1] - scores["SGD"][1])
+        levels.append(scores["SGD"][0])
+    sgd = ("SGD, per cent", float(np.mean(levels)))
+    bound = -5.0 if smoke else 0.0
+    claims.append(
+        Claim("test accuracy of Adagrad - SGD on bags of words, points", float(np.mean(gains)), ">=", bound, sgd)
+    )
+    claims.append(Claim("the same on verses with rare words, points", float(np.mean(rare_gains)), ">=", bound))
+    w = Parameter(np.ones(50))
+    optimizer, rng, steps = optim.Adagrad([w], lr=0.1), np.random.default_rng(seed), []
+    for _ in range(100):
+        w.grad = Tensor(rng.standard_normal(50))
+        optimizer.step()
+        steps.append(0.1 / np.sqrt(optimizer.state[w]["sum"]))
+    claims.append(
+        Claim("largest growth of any coordinate's effective rate", float(np.diff(steps, axis=0).max()), "<=", 0)
+    )
+    return [*claims, digits_claim("Adagrad", seed, smoke, bound=0.94)]
+
+
+@gate(entry=27, name="adadelta")
+def adadelta(seed=0, smoke=False):
+    """The path on softmax regression when the loss is multiplied by 1,000, beside the path when it is not; MNIST 5k.
+
+    eps is the one number with a unit: it is small against the squared gradients here, and pixels that are (almost) always 0,
+    whose gradients are not above it, are left out.
+    """
+    x, y, _, _ = small_digits()
+    x = x[:, x.std(0) > 0.05]
+
+    def path(scale, make):
+        w = Parameter(np.zeros((10, x.shape[1])))
+        optimizer, rng, points = make([w]), np.random.default_rng(seed), []
+        for _ in range(100 if smoke else 300):
+            rows = rng.integers(0, len(x), 32)
+            w.grad = Tensor(scale * _plain_gradient(w.array, x[rows], y[rows]))
+            optimizer.step()
+            points.append(w.array.copy())
+        return points[20:]
+
+    def apart(make):
+        pairs = zip(path(1, make), path(1000, make), strict=True)
+        return max(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in pairs)
+
+    sgd = ("SGD", apart(lambda p: optim.SGD(p, lr=1e-3)))
+    return [
+        Claim(
+            "distance of the paths after 20 steps, relative",
+            apart(lambda p: optim.Adadelta(p, eps=1e-10)),
+            "<=",
+            0.01,
+            sgd,
+        ),
+        digits_claim("Adadelta", seed, smoke, bound=0.94),
+    ]
+
+
+def ravine_loss(make, steps=300):
+    """1/2 w' diag(1, 1000) w from (1, 1) after so many steps."""
+    curvature, w = np.array([1.0, 1000.0]), Parameter(np.ones(2))
+    optimizer = make([w])
+    for _ in range(steps):
+        w.grad = Tensor(curvature * w.array)
+        optimizer.step()
+    return float(0.5 * (curvature * w.array**2).sum())
+
+
+@gate(entry=28, name="rmsprop")
+def rmsprop(seed=0, smoke=False):
+    """A quadratic of condition 1,000, beside gradient descent at its best rate; MNIST 5k."""
+    plain = ravine_loss(lambda p: optim.SGD(p, lr=2 / 1001))
+    ours = ravine_loss(lambda p: optim.RMSprop(p, lr=0.01, alpha=0.9, form="lecture"))
+    return [
+        Claim("loss after 300 steps / that of gradient descent", ours / plain, "<=", 0.1),
+        digits_claim("RMSprop", seed, smoke),
+    ]
+
+
+@gate(entry=29, name="adam")
+def adam(seed=0, smoke=False):
+    """A quadratic of condition 1,000, beside gradient descent at its best rate; both forms; MNIST 5k by Adam and AdamW."""
+    plain = ravine_loss(lambda p: optim.SGD(p, lr=2 / 1001))
+    ours = ravine_loss(lambda p: optim.Adam(p, lr=0.03))
+    lecture = ravine_loss(lambda p: optim.Adam(p, lr=0.03, form="lecture"))
+    return [
+        Claim("loss after 300 steps / that of gradient descent", ours / plain, "<=", 0.1),
+        Claim("both forms at eps 1e-8, relative difference of the losses", abs(lecture / ours - 1), "<=", 0.01),
+        digits_claim("Adam", seed, smoke),
+        digits_claim("AdamW", seed, smoke),
+    ]
+
+
+@gate(entry=30, name="radam")
+def radam(seed=0, smoke=False):
+    """When the adaptive step sets in, and how large it is; MNIST 5k without warm-up."""
+    worked = {6: 0.0258, 10: 0.0490, 100: 0.215, 1000: 0.645}
+    apart = max(abs(rectify(t, 0.999) / r - 1) for t, r in worked.items())
+    first = {
+        threshold: next(t for t in range(1, 20) if rectify(t, 0.999, threshold) is not None) for threshold in (4, 5)
+    }
+    return [
+        Claim("first rectified step, threshold 4", first[4], "==", 5),
+        Claim("first rectified step, threshold 5", first[5], "==", 6),
+        Claim("rectification at steps 6, 10, 100, 1000, relative to the worked values", apart, "<=", 3e-3),
+        digits_claim("RAdam", seed, smoke),
+    ]
+
+
+def normed_cnn(seed):
+    """Two convolutions, each before a BatchNorm, so that the length of their weights means nothing."""
+    manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 5, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 5, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10),
+    )  # fmt: skip
+
+
+def growth(name, seed, steps, x, y):
+    """The length of the convolutions' weights after so many steps over that before, less 1."""
+    model = normed_cnn(seed)
+    weights = [model[0].weight, model[4].weight]
+    before = [np.linalg.norm(w.array) for w in weights]
+    optimizer = getattr(optim, name)(model.parameters(), lr=5e-3)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        rows = rng.integers(0, len(x), 32)
+        optimizer.zero_grad()
+        F.cross_entropy(model(Tensor(x[rows])), Tensor(y[rows])).backward()
+        optimizer.step()
+    return float(np.mean([np.linalg.norm(w.array) / b - 1 for w, b in zip(weights, before, strict=True)]))
+
+
+@gate(entry=31, name="adamp")
+def adamp(seed=0, smoke=False):
+    """Convolutions before BatchNorm on MNIST 5k: how much longer Adam and AdamP make their weights; accuracy."""
+    x, y, _, _ = few_digits(500 if smoke else 4000, seed)
+    steps = 40 if smoke else 500
+    adams = growth("Adam", seed, steps, x, y)
+    ours = growth("AdamP", seed, steps, x, y)
+    rng = np.random.default_rng(seed)
+    w = Parameter(rng.standard_normal((32, 16, 3, 3)).astype(np.float32))
+    before = w.array.astype(np.float64)
+    g = rng.standard_normal(w.shape)
+    g -= before * ((before * g).sum((1, 2, 3)) / (before**2).sum((1, 2, 3)))[:, None, None, None]
+    w.grad = Tensor(g.astype(np.float32))
+    optim.AdamP([w], lr=1.0).step()
+    update = w.array - before
+    cosine = (update * before).sum((1, 2, 3)) / np.sqrt((update**2).sum((1, 2, 3)) * (before**2).sum((1, 2, 3)))
+    return [
+        Claim("largest |cos(update, weights)|", float(np.abs(cosine).max()), "<=", 1e-6),
+        Claim("growth of the weights / that by Adam", ours / adams, "<=", 1 / 3, ("Adam's growth", adams)),
+        digits_claim("AdamP", seed, smoke),
+        digits_claim("SGDP", seed, smoke),
+    ]
