@@ -112,6 +112,15 @@ def parser() -> argparse.ArgumentParser:
     translate.add_argument("--out", default="translated.png", metavar="PNG", help="default translated.png")
     machine_options(translate)
 
+    find = command(
+        "detect", "objects in an image, by weights that `fastdl train yolo` or faster_rcnn wrote; draws boxes"
+    )
+    vision_options(find, "boxes, names and scores drawn on the image (default IMAGE_boxes.png)")
+    find.add_argument("--score", type=float, default=0.3, metavar="X", help="least score (default 0.3)")
+
+    cut = command("segment", "the class of every pixel of an image, by weights that `fastdl train fcn` wrote")
+    vision_options(cut, "classes laid over the image in colour (default IMAGE_mask.png)")
+
     table = command("summary", "the layers of a model: output shapes, parameters, multiply-adds")
     table.add_argument("model", metavar="MODEL", help="a constructor in fastdl.models: lenet5, resnet50, ...")
     table.add_argument("--input", metavar="SHAPE", help="1,3,224,224 (default), batch axis first; `;` between several")
@@ -160,6 +169,14 @@ def lectures(text: str) -> range:
 
 
 lectures.__name__ = "number of a lecture"
+
+
+def vision_options(command, out):
+    command.add_argument("model", metavar="MODEL", help="a .safetensors file that the recipe wrote")
+    command.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...")
+    command.add_argument("--out", metavar="PNG", help=out)
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    machine_options(command)
 
 
 def gate_options(command, out=None):

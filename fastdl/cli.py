@@ -65,6 +65,18 @@ def translate_image(args):
     translate_image(args)
 
 
+def detect(args):
+    from fastdl import cli_vision
+
+    cli_vision.detect(args)
+
+
+def segment(args):
+    from fastdl import cli_vision
+
+    cli_vision.segment(args)
+
+
 def summary(args):
     import fastdl
     from fastdl import models, nn

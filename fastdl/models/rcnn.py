@@ -121,8 +121,8 @@ def rcnn_alexnet(classes=20) -> RCNN:
     return RCNN(AlexNetRegions(alexnet(num_classes=classes + 1)), classes)
 
 
-def rcnn_small(classes=10, in_channels=1, size=24, hidden=128) -> RCNN:
-    """The same class for scenes: ConvStages (16, 32, 64) on regions of 24 x 24."""
+def rcnn_small(classes=10, in_channels=1, size=32, hidden=128) -> RCNN:
+    """The same class for scenes: ConvStages (16, 32, 64) on regions of 32 x 32."""
     stages = ConvStages(in_channels, (16, 32, 64))
     side = size // stages.stride
     net = RegionNet(stages, stages.out_channels * side * side, hidden, classes)

@@ -1,6 +1,7 @@
 """Training on composed scenes: fresh ones every epoch, and how detections and labellings of held-out ones are judged."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from fastdl.data import SceneMaker
 from fastdl.metrics import SegmentationScore, mean_average_precision
 from fastdl.optim import Adam
 from fastdl.optim.lr_scheduler import LambdaLR
+from fastdl.random import manual_seed
 from fastdl.train import Trainer
 
 TEST_SEED = 10_000  # scenes to be judged on: always the same
@@ -106,3 +108,59 @@ def background_scores(scenes):
     score = SegmentationScore(len(scenes.classes) + 1)
     score.update(np.zeros_like(scenes.masks), scenes.masks)
     return score.pixel_accuracy(), score.mean_iou()
+
+
+SETTINGS = {"kind", "size", "scenes", "batch", "lr", "test"}
+
+
+def run(name, loss, out, epochs, seed, resume, progress, **settings) -> dict:
+    """The training run of a model on scenes: train on fresh ones, judge on held-out ones, write weights, history, pictures.
+
+    settings  kind ("digits" or "emoji"), size (pixels), scenes (an epoch), batch, lr, test (held-out scenes)
+    """
+    unknown = settings.keys() - SETTINGS
+    if unknown:
+        raise ValueError(
+            f"{name}: there is no setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(SETTINGS))}"
+        )
+    if epochs < 1:
+        raise ValueError(f"{name}: epochs must be at least 1; got {epochs}")
+    from fastdl.recipes import _vision_bundle as bundle
+
+    began, out = time.perf_counter(), Path(out)
+    manual_seed(seed)
+    maker = SceneMaker(settings.pop("kind"), "train", settings.pop("size"))
+    stats, test = statistics(maker), test_scenes(maker, settings.pop("test"))
+    model = bundle.build(name, len(maker.classes), maker.colours, maker.size)
+    count = settings.pop("scenes")
+    fit(
+        model,
+        loss(maker),
+        maker,
+        stats,
+        epochs,
+        count,
+        seed=seed,
+        out=out,
+        resume=resume,
+        progress=progress,
+        **settings,
+    )
+    model.eval()
+    weights = out / f"{name}.safetensors"
+    bundle.save(name, model, weights, maker, stats)
+    _, model, about = bundle.load(weights, (name,))
+    if name == "fcn":
+        score, (accuracy, nothing) = judge_masks(model, test, stats), background_scores(test)
+        metrics = {"mean IoU": score.mean_iou(), "pixel accuracy": score.pixel_accuracy()}
+        baselines = {"mean IoU of all background": nothing, "pixel accuracy of all background": accuracy}
+    else:
+        see = model.detect if name == "yolo" else model
+        metrics = {"mAP@0.5": judge_boxes(see, test, stats, name != "yolo")["map"]}
+        untrained = bundle.build(name, len(maker.classes), maker.colours, maker.size).eval()
+        see = untrained.detect if name == "yolo" else untrained
+        baselines = {"mAP@0.5 untrained": judge_boxes(see, test, stats, name != "yolo")["map"]}
+    files = [weights, *(out / f for f in ("history.jsonl", "history.png") if (out / f).exists())]
+    files += bundle.pictures(name, model, test, about, out)
+    seconds = time.perf_counter() - began
+    return {"metrics": metrics, "baselines": baselines, "seconds": seconds, "files": [str(f) for f in files]}

@@ -1,0 +1,154 @@
+"""A detector or a labeller of pixels in one .safetensors file, with all that its use needs; and its pictures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fastdl.autograd import Tensor, no_grad
+from fastdl.detection.transform import scale_boxes
+from fastdl.io.safetensors import load_file, read_metadata, save_file
+from fastdl.metrics import colour_map
+from fastdl.models.faster_rcnn import fasterrcnn_small
+from fastdl.models.fcn import fcn_small
+from fastdl.models.yolo import yolo_small
+from fastdl.nn import functional as F
+
+LARGEST = 640  # longer side of an image that goes through a network of any size; larger ones are resized
+
+
+def build(name, classes, channels, size):
+    """The network of a recipe for scenes with so many classes."""
+    if name == "yolo":
+        return yolo_small(C=classes, size=size, in_channels=channels)
+    if name == "faster_rcnn":
+        return fasterrcnn_small(classes + 1, channels)
+    return fcn_small(classes + 1, channels)
+
+
+def save(name, model, path, maker, stats):
+    """Write the file."""
+    about = {"classes": maker.classes, "channels": maker.colours, "size": maker.size, "kind": maker.kind,
+             "mean": stats[0].ravel().tolist(), "std": stats[1].ravel().tolist()}  # fmt: skip
+    save_file(model.state_dict(), path, {"fastdl": name, "scenes": json.dumps(about)})
+
+
+def load(path, names):
+    """(name, model in evaluation mode, about) of a file that save wrote; names: the recipes that are wanted."""
+    metadata = read_metadata(path)
+    name = metadata.get("fastdl")
+    if name not in names:
+        wanted = " or ".join(f"`fastdl train {n}`" for n in names)
+        raise ValueError(f"{path} holds {name or 'weights of something else'}; this needs a file that {wanted} wrote")
+    about = json.loads(metadata["scenes"])
+    model = build(name, len(about["classes"]), about["channels"], about["size"])
+    model.load_state_dict(load_file(path))
+    return name, model.eval(), about
+
+
+def read_picture(path, channels) -> np.ndarray:
+    """(channels, H, W) float32 in 0..1 of an image file, transparent parts white."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise RuntimeError(f"reading {path} needs Pillow: pip install pillow") from None
+    try:
+        with Image.open(path) as image:
+            image = image.convert("RGBA")
+            paper = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(paper, image).convert("RGB" if channels == 3 else "L")
+            x = np.asarray(image, np.float32) / 255
+    except (UnidentifiedImageError, SyntaxError, EOFError) as error:
+        raise ValueError(f"{path} is not an image that Pillow can read ({error})") from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise ValueError(f"{path} is damaged or cut off ({error})") from None
+    return x[None] if x.ndim == 2 else x.transpose(2, 0, 1)
+
+
+def prepare(image, name, about):
+    """(batch of one, standardised and of a size that the network takes)."""
+    H, W = image.shape[1:]
+    if min(H, W) < 16:
+        raise ValueError(f"the image is {W} x {H}; at least 16 x 16 pixels are needed")
+    size = (
+        (about["size"],) * 2
+        if name == "yolo"
+        else tuple(max(16, round(s * min(1, LARGEST / max(H, W)))) for s in (H, W))
+    )
+    x = Tensor(np.ascontiguousarray(image[None]))
+    if size != (H, W):
+        x = F.interpolate(x, size, mode="bilinear", align_corners=False)
+    mean, std = (np.array(about[k], np.float32)[:, None, None] for k in ("mean", "std"))
+    return Tensor((x.array - mean) / std)
+
+
+def detect(model, name, about, image, score=0.3):
+    """[(class name, score, [x1, y1, x2, y2]), ...] of an image (C, H, W), best first, in its own pixels."""
+    x = prepare(image, name, about)
+    with no_grad():
+        found = model.detect(x, score=score)[0] if name == "yolo" else model(x)[0]
+    boxes = scale_boxes(found["boxes"], x.shape[2:], image.shape[1:])
+    first = 0 if name == "yolo" else 1
+    rows = zip(found["labels"], found["scores"], boxes)
+    return [(about["classes"][c - first], float(s), [round(float(v), 1) for v in b]) for c, s, b in rows if s >= score]
+
+
+def segment(model, about, image):
+    """(H, W) labels of an image (C, H, W): 0 background, class + 1."""
+    with no_grad():
+        scores = model(prepare(image, "fcn", about))
+        if scores.shape[2:] != image.shape[1:]:
+            scores = F.interpolate(scores, tuple(image.shape[1:]), mode="bilinear", align_corners=False)
+    return scores.array[0].argmax(0)
+
+
+def as_bytes(image):
+    """(H, W, 3) uint8 of an image (C, H, W) in 0..1."""
+    return np.ascontiguousarray(
+        np.broadcast_to(np.rint(255 * image).clip(0, 255).astype(np.uint8), (3, *image.shape[1:])).transpose(1, 2, 0)
+    )
+
+
+def draw_boxes(image, found, path, zoom=None):
+    """Write a picture of an image (C, H, W) with its detections: boxes, names, scores; small images are enlarged."""
+    from PIL import Image, ImageDraw
+
+    zoom = zoom or max(1, 320 // max(image.shape[1:]))
+    picture = Image.fromarray(as_bytes(image))
+    picture = picture.resize((picture.width * zoom, picture.height * zoom))
+    pen, colours = ImageDraw.Draw(picture), colour_map()
+    names = sorted({row[0] for row in found})
+    for name, score, box in reversed(found):
+        colour = tuple(int(v) // 2 + 127 for v in colours[names.index(name) + 1])
+        pen.rectangle([v * zoom for v in box], outline=colour, width=max(1, zoom // 2))
+        pen.text((box[0] * zoom + 2, max(0, box[1] * zoom - 11)), f"{name} {score:.2f}", fill=colour)
+    picture.save(path)
+
+
+def draw_mask(image, labels, path, zoom=None):
+    """Write a picture of an image (C, H, W) with the classes of its pixels laid over it in Pascal VOC's colours."""
+    from PIL import Image
+
+    zoom = zoom or max(1, 320 // max(image.shape[1:]))
+    mixed = np.where((labels > 0)[..., None], as_bytes(image) // 3 + colour_map()[labels] // 3 * 2, as_bytes(image))
+    picture = Image.fromarray(mixed.astype(np.uint8))
+    picture.resize((picture.width * zoom, picture.height * zoom), Image.NEAREST).save(path)
+
+
+def pictures(name, model, scenes, about, out, most=3):
+    """PNGs of the first held-out scenes as the model sees them, where Pillow is installed."""
+    import importlib.util
+
+    if importlib.util.find_spec("PIL") is None:
+        return []
+    files = []
+    for k in range(min(most, len(scenes))):
+        image, path = scenes.images[k].astype(np.float32) / 255, Path(out) / f"scene{k}.png"
+        if name == "fcn":
+            draw_mask(image, segment(model, about, image), path)
+        else:
+            draw_boxes(image, detect(model, name, about, image), path)
+        files.append(path)
+    return files
