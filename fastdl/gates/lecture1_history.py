@@ -3,7 +3,6 @@
 import numpy as np
 
 from fastdl.autograd import no_grad
-from fastdl.data import BOOK_GROUPS, cmudict, kjv_verses
 from fastdl.data.text import ParallelText
 from fastdl.gates import Claim, gate
 from fastdl.gates._text import batches_for, bible, chain_bits, numbers, translate
@@ -12,6 +11,8 @@ from fastdl.models import bert, gpt, seq2seq
 from fastdl.nn.utils import clip_grad_norm_
 from fastdl.optim import Adam
 from fastdl.recipes._loops import adamw, fit, random_windows, warm_cosine
+from fastdl.recipes._pairs import pronunciations
+from fastdl.recipes.bert import masked_accuracy, neighbour_table
 from fastdl.rl import DQN
 
 
@@ -28,51 +29,56 @@ def _train_seq2seq(model, data, steps, rng, lr=3e-3, batch=64):
     return losses
 
 
+def _number_words(model, train, test, steps, seed):
+    """(loss at the end, answers to the test numbers)."""
+    losses = _train_seq2seq(model, train, steps, np.random.default_rng(seed))
+    return float(np.mean(losses[-5:])), translate(model, test, max_len=12)
+
+
+def _reader(train, attention):
+    source, target = train.vocabularies
+    return seq2seq.Seq2Seq(len(source), len(target), hidden=96, embed=48, attention=attention)
+
+
 @gate(entry=4, name="seq2seq_number_words")
 def seq2seq_number_words(seed=0, smoke=False):
-    "GRU encoder-decoders, plain and with Luong's attention, turn number words (English, German, Korean) into digits: exact match."
+    "GRU encoder-decoders, plain and with Luong's attention, turn English number words into digits: exact match."
+    train, test = numbers("en", 8000, 100 if smoke else 1000)
+    if smoke:
+        loss, answers = _number_words(_reader(train, "luong"), train, test, 40, seed)
+        return [
+            Claim("loss after 40 steps", loss, "<=", 1.9, ("uniform", float(np.log(14)))),
+            Claim("longest answer", max(map(len, answers)), "<=", 12),
+        ]
+    digits = [d for _, d in test.pairs]
+    copy = exact_match([w for w, _ in test.pairs], digits)
     claims = []
-    languages = ("en",) if smoke else ("en", "de", "ko")
-    for language in languages:
-        train, test = numbers(language, 8000, 100 if smoke else 1000)
-        source, target = train.vocabularies
-        digits = [d for _, d in test.pairs]
-        for attention in ("luong",) if smoke else (None, "luong") if language == "en" else ("luong",):
-            rng = np.random.default_rng(seed)
-            model = seq2seq.Seq2Seq(len(source), len(target), hidden=96, embed=48, attention=attention)
-            losses = _train_seq2seq(model, train, 40 if smoke else 1200 if attention is None else 800, rng)
-            if smoke:
-                mean = float(np.mean(losses[-5:]))
-                answers = translate(model, test, max_len=8)
-                return [
-                    Claim("loss after 40 steps", mean, "<=", 1.9, ("uniform", float(np.log(14)))),
-                    Claim("longest answer", max(len(a) for a in answers), "<=", 8),
-                ]
-            right = exact_match(translate(model, test, max_len=12), digits)
-            copy = exact_match([w for w, _ in test.pairs], digits)
-            name = f"exact match, {language}, {attention or 'no attention'}"
-            claims.append(Claim(name, right, ">=", 0.98, ("copy of the source", copy)))
+    for attention, steps in ((None, 1100), ("luong", 1000)):
+        _, answers = _number_words(_reader(train, attention), train, test, steps, seed)
+        name = f"exact match, {attention or 'no'} attention"
+        claims.append(Claim(name, exact_match(answers, digits), ">=", 0.98, ("copy of the source", copy)))
     return claims
 
 
-def _pronunciations(train=30_000, test=1000):
-    """Words of 3 to 9 letters and their phonemes: (train, test pairs of words with all their pronunciations)."""
-    parts = []
-    for table, most in zip(cmudict(), (train, test), strict=True):
-        words: dict = {}
-        for word, sounds in zip(table.word, table.phonemes, strict=True):
-            if 3 <= len(word) <= 9:
-                words.setdefault(word, []).append(sounds)
-        names = sorted(words)
-        chosen = [names[i] for i in np.random.default_rng(0).permutation(len(names))[:most]]
-        parts.append({w: words[w] for w in chosen})
-    return parts
+@gate(entry=4, name="seq2seq_german_korean")
+def seq2seq_german_korean(seed=0, smoke=False):
+    "The same with attention for German and Korean (taken apart into jamo) number words: exact match."
+    claims = []
+    for language in ("ko",) if smoke else ("de", "ko"):
+        train, test = numbers(language, 8000, 100 if smoke else 1000)
+        loss, answers = _number_words(_reader(train, "luong"), train, test, 30 if smoke else 1000, seed)
+        if smoke:
+            return [Claim("loss after 30 steps, Korean", loss, "<=", 2.1, ("uniform", float(np.log(14))))]
+        digits = [d for _, d in test.pairs]
+        copy = exact_match([w for w, _ in test.pairs], digits)
+        claims.append(Claim(f"exact match, {language}", exact_match(answers, digits), ">=", 0.98, ("copy", copy)))
+    return claims
 
 
 @gate(entry=4, name="grapheme_to_phoneme")
 def grapheme_to_phoneme(seed=0, smoke=False):
     "A GRU encoder-decoder with attention spells words as sounds (CMU dictionary): errors on words it never saw."
-    train, test = _pronunciations(*((2000, 100) if smoke else (30_000, 1000)))
+    train, test = pronunciations(*((2000, 100) if smoke else (30_000, 1000)))
     data = ParallelText([(w, sounds[0]) for w, sounds in train.items()], "char", "symbols")
     judge = ParallelText([(w, s[0]) for w, s in test.items()], "char", "symbols", vocabularies=data.vocabularies)
     references = [tuple(map(list, s)) for s in test.values()]
@@ -101,32 +107,12 @@ def grapheme_to_phoneme(seed=0, smoke=False):
     ]
 
 
-def _neighbour_table(train, test, vocab):
-    """Accuracy of guessing a character from its two neighbours by counts."""
-    counts = np.zeros((vocab * vocab, vocab), np.int32)
-    np.add.at(counts, (train[:-2] * vocab + train[2:], train[1:-1]), 1)
-    return float((counts.argmax(1)[test[:-2] * vocab + test[2:]] == test[1:-1]).mean())
-
-
-def _masked_accuracy(model, ids, special, T, seed):
-    """Share of masked characters of a text that are guessed right."""
-    rng, right, total = np.random.default_rng(seed), 0, 0
-    rows = ids[: len(ids) // T * T].reshape(-1, T)
-    with no_grad():
-        for start in range(0, len(rows), 50):
-            inputs, labels = bert.mask_tokens(rows[start : start + 50], special + 1, special, rng)
-            places = labels != -100
-            guess = model(inputs, places=places).array.argmax(-1)
-            right, total = right + int((guess == labels[places]).sum()), total + int(places.sum())
-    return right / total
-
-
 @gate(entry=5, name="bert_masked_characters")
 def bert_masked_characters(seed=0, smoke=False):
     "BERT (4 layers, 128) fills in masked characters of the King James Bible (15 %): accuracy on held-out text, against counts."
     tokenizer, train, test = bible()
     vocab, T = len(tokenizer), 64
-    table = _neighbour_table(train, test, vocab)
+    table = neighbour_table(train, test, vocab)
     most = float((test == tokenizer.encode(" ")[0]).mean())
     model = bert.BertForMaskedLM(
         vocab=vocab + 1,
@@ -156,23 +142,11 @@ def bert_masked_characters(seed=0, smoke=False):
         with no_grad():
             bits = bert.loss(model(inputs, places=labels != -100), labels[labels != -100]).item() / np.log(2)
         return [Claim("bits a masked character", bits, "<=", 4.35, ("order 0", 4.407))]
-    accuracy = _masked_accuracy(model, test, vocab, T, seed)
+    accuracy = masked_accuracy(model, test, vocab, T)
     return [
         Claim("masked characters right", accuracy, ">=", 0.60, ("table of both neighbours", table)),
         Claim("... above always a space by", accuracy - most, ">=", 0.3, ("always a space", most)),
     ]
-
-
-def _groups(count, seed):
-    """Verses with their book group: `count` to learn from (the same number of each group), 1,200 to judge."""
-    rng, parts = np.random.default_rng(seed), []
-    for table, n in zip(kjv_verses(), (count, 1200), strict=True):
-        group = np.asarray(table.group)
-        chosen = np.concatenate(
-            [rng.permutation(np.flatnonzero(group == g))[: n // 6] for g in range(len(BOOK_GROUPS))]
-        )
-        parts.append(([table.text[i] for i in chosen], group[chosen]))
-    return parts
 
 
 @gate(entry=6, name="gpt_characters")
@@ -206,13 +180,13 @@ def gpt_characters(seed=0, smoke=False):
 @gate(entry=3, name="dqn_cartpole")
 def dqn_cartpole(seed=0, smoke=False):
     "Double DQN (4-128-128-2) on CartPole: mean return of the greedy policy over 100 fresh episodes."
-    steps = 1500 if smoke else 20_000
+    steps = 1500 if smoke else 30_000
     agent = DQN(
         "CartPole", double=True, lr=1e-3, batch=64, target_every=200, epsilon=(1.0, 0.05, steps // 4),
         train_every=1 if smoke else 2, seed=seed,
     )  # fmt: skip
     base = float(agent.random_returns(100).mean())
-    agent.learn(steps, validate_every=steps // 10)
+    agent.learn(steps, validate_every=steps // (5 if smoke else 20), validation=20 if smoke else 50)
     value = float(agent.evaluate(100).mean())
     count = sum(p.numel() for p in agent.network.parameters())
     return [

@@ -24,7 +24,7 @@ def words(text) -> str:
     return " ".join(re.findall(r"\w+|[^\w\s]", text.lower()))
 
 
-def verses(longest=12, train=None, test=500):
+def verses(longest=20, train=None, test=500):
     """Short verses, English to Spanish, as (train pairs, test pairs) of text with punctuation apart."""
     parts = []
     for table, most in zip(bible_en_es(), (train, test), strict=True):
