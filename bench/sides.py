@@ -168,7 +168,7 @@ class Fastdl(Side):
         parameter.array[...] = array
 
     def for_inference(self, net):
-        return net.eval()
+        return net.eval().fuse()
 
     def numpy(self, tensor):
         return np.asarray(tensor.detach().numpy())
