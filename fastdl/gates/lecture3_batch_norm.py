@@ -25,12 +25,13 @@ def _accuracy(norm, act, rate, seed, n, epochs):
 
 @gate(entry=40, name="batch_norm")
 def batch_norm(seed=0, smoke=False):
-    """Perceptrons of ten layers, sigmoid and ReLU, on MNIST 5k by SGD at ten times the rate of a plain network, with and without
-    batch norm, judged on the test part; the folded network against the whole one; a batch of one."""
-    n, epochs = (1500, 6) if smoke else (4000, 20)
+    """Perceptrons of ten layers, sigmoid and ReLU, on MNIST 5k by SGD with momentum 0.9 at rates of 0.1 and 0.3, some ten times
+    what plain networks stand, with and without batch norm, judged on the test part; the folded network against the whole one;
+    a batch of one."""
+    n, epochs = (1500, 6) if smoke else (4000, 12)
     rows = {
-        (act, norm): _accuracy(norm, act, 0.1, seed, n, epochs)
-        for act in ("sigmoid", "relu")
+        (act, norm): _accuracy(norm, act, rate, seed, n, epochs)
+        for act, rate in (("sigmoid", 0.1), ("relu", 0.3))
         for norm in ("batch", None)
     }
     value, model, x_test = rows["relu", "batch"]
@@ -41,24 +42,21 @@ def batch_norm(seed=0, smoke=False):
         refused = 0
     except ValueError:
         refused = 1
-    bound = 60.0 if smoke else 93.0
+    plain = rows["relu", None][0]
     sigmoid, plain_sigmoid = rows["sigmoid", "batch"][0], rows["sigmoid", None][0]
     return [
         Claim(
-            "test accuracy of ten layers with ReLU and batch norm, %",
-            value,
-            ">=",
-            bound,
-            ("without", rows["relu", None][0]),
+            "test accuracy, ReLU with batch norm, %", value, ">=", 60.0 if smoke else 93.0, ("ReLU without it", plain)
         ),
+        Claim("test accuracy, ReLU without batch norm, %", plain, "<=", 50.0),
         Claim(
-            "test accuracy of ten layers with sigmoid and batch norm, %",
+            "test accuracy, sigmoid with batch norm, %",
             sigmoid,
             ">=",
-            bound,
-            ("without", plain_sigmoid),
+            60.0 if smoke else 90.0,
+            ("sigmoid without it", plain_sigmoid),
         ),
-        Claim("test accuracy of ten layers with sigmoid without it, %", plain_sigmoid, "<=", 50.0),
+        Claim("test accuracy, sigmoid without batch norm, %", plain_sigmoid, "<=", 50.0),
         Claim(
             "largest difference of the folded network's results, relative",
             float(np.abs(whole - folded).max() / np.abs(whole).max()),
