@@ -264,14 +264,17 @@ def test_bagging_votes_averages_and_scores_out_of_bag():
     np.testing.assert_allclose(mean.predict(x), expected)
 
 
-def test_bagging_of_networks_has_different_members_and_does_not_depend_on_workers():
+def test_bagging_of_networks_has_different_members_and_repeats():
     x, y = table(120, 4, 2)
     x = x.astype(np.float32)
-    make = lambda: selection.Estimator(MLP([4, 6, 2]), epochs=3)  # noqa: E731
-    one, two = (selection.Bagging(make, n=3, workers=w).fit(x, y) for w in (1, 2))
+    make = lambda: selection.Estimator(MLP([4, 6, 2], dropout=0.2), epochs=3)  # noqa: E731
+    before = fastdl.get_rng_state()
+    one, two = (selection.Bagging(make, n=3, seed=4).fit(x, y) for _ in range(2))
     np.testing.assert_array_equal(one.predict_proba(x), two.predict_proba(x))
+    assert fastdl.get_rng_state() == before
     weights = [m.module[0].weight.array for m in one.models]
     assert abs(weights[0] - weights[1]).max() > 0.01
+    assert len({m.seed for m in one.models}) == 3
 
 
 # -------------------------------------------------------------------------------------------- bias, variance, the gap

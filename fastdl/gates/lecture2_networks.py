@@ -90,7 +90,7 @@ def mlp_digits(seed=0, smoke=False):
     count = sum(p.numel() for p in model.parameters())
     net = Estimator(model, epochs=6 if smoke else 30, schedule="cosine", seed=seed).fit(x, y)
     linear = softmax_regression(x, y, xt, yt, seed, 6 if smoke else 30)
-    value = net.score(xt, yt)
+    value, neighbour = net.score(xt, yt), nearest_neighbour(x, y, xt, yt)
     claims = [
         Claim("parameters", count, "==", 235_146),
         Claim("test accuracy, MNIST 5k", value, ">=", 0.88 if smoke else 0.925, ("softmax regression", linear)),
@@ -98,8 +98,8 @@ def mlp_digits(seed=0, smoke=False):
             "test accuracy, MNIST 5k, beside a neighbour",
             value,
             ">",
-            linear,
-            ("nearest neighbour", nearest_neighbour(x, y, xt, yt)),
+            neighbour - (0.02 if smoke else 0),
+            ("nearest neighbour", neighbour),
         ),
     ]
     x, y, xt, yt = arrays(digits())

@@ -4,7 +4,6 @@ Ref  Breiman, "Bagging predictors", 1996; Ho, "The random subspace method for co
 """
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -23,7 +22,6 @@ class Bagging:
                 averaged); "mean": numbers. Default: mean_prob for integer y, mean for floating y
     features    share of the columns of x that each model sees (random subspaces); 1.0: all
     oob         judge on what the models did not see: `oob_score` after fit
-    workers     threads that train members side by side; results do not depend on it
 
     Example
     >>> from fastdl.selection import DecisionTree
@@ -33,17 +31,15 @@ class Bagging:
     (5, [0, 1])
     """
 
-    def __init__(
-        self, make_model, n: int = 10, combine=None, features: float = 1.0, oob=True, seed: int = 0, workers=1
-    ):
-        if n < 1 or workers < 1:
-            raise ValueError(f"Bagging: n and workers must be at least 1; got {n} and {workers}")
+    def __init__(self, make_model, n: int = 10, combine=None, features: float = 1.0, oob=True, seed: int = 0):
+        if n < 1:
+            raise ValueError(f"Bagging: n must be at least 1; got {n}")
         if combine not in (*COMBINE, None):
             raise ValueError(f"Bagging: combine must be one of {', '.join(COMBINE)} or None; got {combine!r}")
         if not 0 < features <= 1:
             raise ValueError(f"Bagging: features is a share above 0 and at most 1; got {features}")
         self.make_model, self.n, self.combine, self.features = make_model, n, combine, features
-        self.oob, self.seed, self.workers = oob, seed, workers
+        self.oob, self.seed = oob, seed
 
     def fit(self, x, y):
         """x (N, ...), y (N,) classes 0..C-1 or numbers."""
@@ -66,16 +62,8 @@ class Bagging:
         ]
         self.models = [new_model(self.make_model, self.seed * 1000 + i) for i in range(self.n)]  # weights differ
 
-        def train(i):
-            pick = self.indices[i]
+        for i, pick in enumerate(self.indices):
             self.models[i].fit(self._see(x[pick], i), y[pick])
-
-        if self.workers > 1:
-            with ThreadPoolExecutor(self.workers) as pool:
-                list(pool.map(train, range(self.n)))
-        else:
-            for i in range(self.n):
-                train(i)
         self.oob_score = self._oob_score(x, y) if self.oob else None
         return self
 
