@@ -19,7 +19,10 @@ def flat(state):
     return state if isinstance(state, tuple) else (state,)
 
 
-@pytest.mark.parametrize("name, options", [("LSTM", {}), ("GRU", {}), ("RNN", {"nonlinearity": "relu"}), ("RNN", {})])
+@pytest.mark.parametrize(
+    "name, options",
+    [("LSTM", {}), ("LSTM", {"proj_size": 2}), ("GRU", {}), ("RNN", {"nonlinearity": "relu"}), ("RNN", {})],
+)
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("bias, given", [(True, True), (False, False)])
@@ -30,7 +33,8 @@ def test_packed_layers_equal_torch(name, options, layers, bidirectional, bias, g
     ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
     x = draw(5, 6, 3)
     a, b = torch.tensor(x, requires_grad=True), Tensor(x, requires_grad=True)
-    states = [draw(layers * (1 + bidirectional), 5, 4) for _ in range(2 if name == "LSTM" else 1)] if given else None
+    widths = (options.get("proj_size", 4), 4) if name == "LSTM" else (4,)
+    states = [draw(layers * (1 + bidirectional), 5, w) for w in widths] if given else None
     pack = torch.nn.utils.rnn.pack_padded_sequence(a, torch.tensor(LENGTHS), True, enforce_sorted=False)
     mine = packing.pack_padded_sequence(b, LENGTHS, True, enforce_sorted=False)
     np.testing.assert_array_equal(mine.data.array, pack.data.detach().numpy())
@@ -110,3 +114,21 @@ def test_errors():
         nn.GRU(2, 3)(packing.pack_padded_sequence(x, [4, 3, 1], True), Tensor(draw(1, 2, 3)))
     with pytest.raises(ValueError, match="at least one sequence"):
         packing.pad_sequence([])
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_projected_lstm_equals_torch(bias):
+    torch = pytest.importorskip("torch")
+    options = {"num_layers": 2, "bidirectional": True, "proj_size": 3, "bias": bias}
+    theirs, ours = torch.nn.LSTM(4, 6, **options), nn.LSTM(4, 6, **options)
+    assert [tuple(p.shape) for p in ours.parameters()] == [tuple(p.shape) for p in theirs.parameters()]
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    x = draw(5, 2, 4)
+    y, (h, c) = theirs(torch.tensor(x))
+    z, (g, d) = ours(Tensor(x))
+    for mine, other in ((z, y), (g, h), (d, c)):
+        np.testing.assert_allclose(mine.array, other.detach().numpy(), rtol=1e-4, atol=1e-5)
+    y.sum().backward()
+    z.sum().backward()
+    for key, p in theirs.named_parameters():
+        np.testing.assert_allclose(getattr(ours, key).grad.array, p.grad.numpy(), rtol=1e-4, atol=1e-4, err_msg=key)

@@ -324,7 +324,7 @@ def test_dropout_drops_its_share_and_not_after_the_last_layer():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.LSTM(3, 4, proj_size=2), "projections are not supported"),
+        (lambda: nn.LSTM(3, 4, proj_size=4), "proj_size must be at least 0 and less than hidden_size=4"),
         (lambda: nn.LSTM(3, 0), "hidden_size and num_layers must be at least 1"),
         (lambda: nn.RNN(3, 4, nonlinearity="gelu"), "'tanh' or 'relu'"),
         (lambda: nn.GRU(3, 4, dropout=2.0), r"dropout must lie in \[0, 1\]"),

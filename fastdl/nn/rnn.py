@@ -18,6 +18,7 @@ class _Recurrent(Module):
 
     gates, states = 1, 1
     kind = None  # in ops.rnn.packed
+    proj_size = 0
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class _Recurrent(Module):
         self._names = []
         directions = 2 if bidirectional else 1
         for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * directions
+            width = input_size if layer == 0 else (self.proj_size or hidden_size) * directions
             for direction in range(directions):
                 suffix = f"_l{layer}" + ("_reverse" if direction else "")
                 self._add_weights(suffix, width, dtype or np.float32)
@@ -54,9 +55,11 @@ class _Recurrent(Module):
 
     def _add_weights(self, suffix, width, dtype):
         rows, H = self.gates * self.hidden_size, self.hidden_size
-        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, H)}
+        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, self.proj_size or H)}
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if self.proj_size:
+            shapes["weight_hr"] = (self.proj_size, H)
         for kind, shape in shapes.items():
             setattr(self, kind + suffix, Parameter(np.empty(shape, dtype)))
             self._names.append(kind + suffix)
@@ -73,7 +76,7 @@ class _Recurrent(Module):
     @property
     def all_weights(self):
         """The parameters of each layer and direction, as lists."""
-        each = 4 if self.bias else 2
+        each = (4 if self.bias else 2) + (self.proj_size > 0)
         weights = [getattr(self, name) for name in self._names]
         return [weights[i : i + each] for i in range(0, len(weights), each)]
 
@@ -91,12 +94,12 @@ class _Recurrent(Module):
             raise ValueError(
                 f"{name}: the last axis of the input must be input_size = {self.input_size}; got shape {input.shape}"
             )
-        shape = (self.num_layers * (2 if self.bidirectional else 1), input.shape[batch_axis], self.hidden_size)
+        shapes = self._state_shapes(input.shape[batch_axis])
         if states is None:
-            states = [Tensor(np.zeros(shape, input.dtype)) for _ in range(self.states)]
+            states = [Tensor(np.zeros(shape, input.dtype)) for shape in shapes]
         else:
-            given = shape[::2] if single else shape
-            for state in states:
+            for state, shape in zip(states, shapes, strict=True):
+                given = shape[::2] if single else shape
                 if state.shape != given:
                     raise ValueError(f"{name}: an initial state must have shape {given}; got {state.shape}")
             if single:
@@ -109,17 +112,22 @@ class _Recurrent(Module):
             return output.squeeze(batch_axis), [state.squeeze(1) for state in last]
         return output, last
 
+    def _state_shapes(self, B):
+        """Of h, and c where there is one, for B sequences."""
+        rows = self.num_layers * (2 if self.bidirectional else 1)
+        return [(rows, B, self.proj_size or self.hidden_size), (rows, B, self.hidden_size)][: self.states]
+
     def _run_packed(self, input, states):
         """As _run, for a PackedSequence; states and last states in the order of the original batch."""
-        name, H = type(self).__name__, self.hidden_size
+        name = type(self).__name__
         data, sizes = input.data, input.batch_sizes.array
         if data.array.ndim != 2 or data.shape[1] != self.input_size:
             raise ValueError(f"{name}: packed data must have shape (rows, {self.input_size}); got {data.shape}")
-        shape = (self.num_layers * (2 if self.bidirectional else 1), int(sizes[0]), H)
+        shapes = self._state_shapes(int(sizes[0]))
         if states is None:
-            states = [Tensor(np.zeros(shape, data.dtype)) for _ in range(self.states)]
+            states = [Tensor(np.zeros(shape, data.dtype)) for shape in shapes]
         else:
-            for state in states:
+            for state, shape in zip(states, shapes, strict=True):
                 if state.shape != shape:
                     raise ValueError(f"{name}: an initial state must have shape {shape}; got {state.shape}")
             if input.sorted_indices is not None:
@@ -178,7 +186,9 @@ class LSTM(_Recurrent):
                 -> output (T, B, directions * hidden_size), (h_n, c_n) like (h_0, c_0)
     Parameters  weight_ih_l0 (4 hidden_size, input_size), weight_hh_l0 (4 hidden_size, hidden_size), bias_ih_l0,
                 bias_hh_l0 (4 hidden_size,), the same with _l1, ...; with _reverse for the other direction;
-                rows in the order input, forget, cell, output gate
+                rows in the order input, forget, cell, output gate; with proj_size P > 0 also weight_hr_l0
+                (P, hidden_size): h = weight_hr times the usual one, and weight_hh, outputs and h_n are P wide (slower: no
+                kernel of its own)
 
     Example
     >>> output, (h_n, c_n) = LSTM(3, 4, num_layers=2)(Tensor(np.zeros((5, 2, 3), np.float32)))
@@ -203,8 +213,11 @@ class LSTM(_Recurrent):
         proj_size=0,
         dtype=None,
     ):
-        if proj_size:
-            raise ValueError(f"LSTM: projections are not supported (proj_size={proj_size}); hint: add a Linear layer")
+        if not 0 <= proj_size < max(hidden_size, 1):
+            raise ValueError(
+                f"LSTM: proj_size must be at least 0 and less than hidden_size={hidden_size}; got {proj_size}"
+            )
+        self.proj_size = proj_size
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
 
     def forward(self, input, hx=None):

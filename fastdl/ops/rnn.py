@@ -101,6 +101,21 @@ class LSTM(Function):
         return *_wrap(dx, dh0, dc0, dw_ih, dw_hh), *_bias_gradients(db, b_ih, b_hh), None
 
 
+class ProjectedLSTM:
+    """An LSTM whose h is W_hr times the usual one, w_hr (P, H), h0 (B, P); of recorded ops, step by step (no kernel of its own)."""
+
+    extra = 1  # parameters after the usual ones
+
+    @staticmethod
+    def apply(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, reverse):
+        def cell(v, h, c):
+            i, f, g, o = (v + _from_state(h, w_hh, b_hh)).chunk(4, 1)  # (B, H) each
+            c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+            return matmul(sigmoid(o) * tanh(c), w_hr.T), c
+
+        return _over_time(cell, x, (h0, c0), w_ih, b_ih, reverse)
+
+
 class GRU(Function):
     """One direction of one layer; x (T, B, D), h0 (B, H) -> y (T, B, H), hT (B, H)."""
 
@@ -191,9 +206,23 @@ def lstm(input, hx, params, has_biases, num_layers, dropout, train, bidirectiona
     """(output, h_n, c_n) of a stack of LSTM layers; see nn.LSTM, which holds the parameters.
 
     Shapes: input (T, B, D), or (B, T, D) with batch_first; hx = (h_0, c_0), each (layers * directions, B, H);
-    params: weight_ih, weight_hh and, with has_biases, bias_ih, bias_hh of each layer and direction in turn.
+    params: weight_ih, weight_hh and, with has_biases, bias_ih, bias_hh of each layer and direction in turn; one more,
+    weight_hr (P, H), where h is projected (h_0 then has P columns).
     """
-    return _stacked(LSTM, (), input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+    function = _lstm_form(params, has_biases, num_layers, bidirectional)
+    return _stacked(function, (), input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+
+
+def _lstm_form(params, has_biases, layers, bidirectional):
+    """LSTM, or ProjectedLSTM where each layer and direction has one parameter more."""
+    projected = len(params) == layers * (2 if bidirectional else 1) * (5 if has_biases else 3)
+    return ProjectedLSTM if projected else LSTM
+
+
+def _weights(params, k, each, extra):
+    """w_ih, w_hh, b_ih, b_hh (None without biases) and what follows them, of the k-th layer and direction."""
+    part = params[k * each : (k + 1) * each]
+    return [*part[: each - extra], None, None][:4] + list(part[each - extra :])
 
 
 def gru(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
@@ -217,7 +246,8 @@ def rnn_relu(input, hx, params, has_biases, num_layers, dropout, train, bidirect
 
 def _stacked(function, options, x, states, params, has_biases, layers, dropout, train, bidirectional, batch_first):
     directions = 2 if bidirectional else 1
-    each = 4 if has_biases else 2
+    extra = getattr(function, "extra", 0)
+    each = (4 if has_biases else 2) + extra
     if len(params) != layers * directions * each:
         raise ValueError(
             f"{function.__name__.lower()}: {layers} layers in {directions} directions have "
@@ -230,7 +260,7 @@ def _stacked(function, options, x, states, params, has_biases, layers, dropout, 
         outputs = []
         for direction in range(directions):
             k = layer * directions + direction
-            weights = [*params[k * each : (k + 1) * each], None, None][:4]
+            weights = _weights(params, k, each, extra)
             y, *state = function.apply(x, *(s[k] for s in states), *weights, *options, direction == 1)
             outputs.append(y)
             last.append(state)
@@ -254,7 +284,10 @@ def packed(kind, data, batch_sizes, states, params, has_biases, layers, dropout,
     states: tuple of (layers * directions, B, H); params as for lstm. Steps with the same sequences are one call of the kernel.
     """
     function, options = _KINDS[kind]
-    directions, each = 2 if bidirectional else 1, 4 if has_biases else 2
+    if kind == "LSTM":
+        function = _lstm_form(params, has_biases, layers, bidirectional)
+    directions, extra = 2 if bidirectional else 1, getattr(function, "extra", 0)
+    each = (4 if has_biases else 2) + extra
     runs, row, t = [], 0, 0  # (first row, steps, sequences)
     while t < len(batch_sizes):
         b, steps = int(batch_sizes[t]), 1
@@ -267,7 +300,7 @@ def packed(kind, data, batch_sizes, states, params, has_biases, layers, dropout,
         outputs = []
         for direction in range(directions):
             k = layer * directions + direction
-            weights = [*params[k * each : (k + 1) * each], None, None][:4]
+            weights = _weights(params, k, each, extra)
             start = [s[k] for s in states]  # (B, H)
             y, state = (_backwards if direction else _forwards)(function, options, weights, x, start, runs)
             outputs.append(y)
