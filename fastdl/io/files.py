@@ -67,7 +67,8 @@ def load(path):
         if start[:1] == b"\x80" or start == b"PK" or path.suffix in (".pt", ".pth", ".pkl"):
             raise ValueError(
                 f"load: {path} is a pickle or a file of torch.save, which can run code when it is read; "
-                "convert it where it is trusted: safetensors.torch.save_file(torch.load(path), 'x.safetensors')"
+                "fastdl.io.load_pth reads the weights in it and runs nothing; or convert it where it is trusted: "
+                "safetensors.torch.save_file(torch.load(path), 'x.safetensors')"
             ) from None
         raise
     structure = safetensors.read_metadata(path).get(_STRUCTURE)
