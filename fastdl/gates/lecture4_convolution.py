@@ -218,7 +218,7 @@ def bottleneck_digits(seed=0, smoke=False):
     split = data("mnist5k", 28, 500 if smoke else None)
     found = {}
     for name, make in (("basic", build("basic", 6, (5, 5, 4))), ("bottleneck", build("bottleneck", 4, (2, 2, 10)))):
-        trainer, result = train(Plan(make, 5, rate=8e-3, batch=25 if smoke else 50), split, 2 if smoke else None, seed)
+        trainer, result = train(Plan(make, 6, rate=8e-3, batch=25 if smoke else 50), split, 2 if smoke else None, seed)
         table = summary(trainer.model, (1, 1, 28, 28))
         found[name] = result["accuracy"], table.total_params, table.total_macs
     basic, narrow = found["basic"], found["bottleneck"]

@@ -28,8 +28,8 @@ class Callable:
 class _Tape:
     """The bytes of the program."""
 
-    def __init__(self, data):
-        self.data, self.at = data, 0
+    def __init__(self, data, at=0):
+        self.data, self.at = data, at
 
     def take(self, n):
         if n < 0 or self.at + n > len(self.data):
@@ -71,9 +71,12 @@ _PUSH = {
 }
 
 
-def run(data: bytes, name, persistent):
-    """The value that the program makes. name(module, name) and persistent(id) give names and persistent ids their meaning."""
-    tape, stack, memo = _Tape(data), [], {}
+def run(data: bytes, name, persistent, at: int = 0):
+    """(the value that the program from byte `at` makes, where it ends).
+
+    name(module, name) and persistent(id) give names and persistent ids their meaning.
+    """
+    tape, stack, memo = _Tape(data, at), [], {}
 
     def pop():
         if not stack or stack[-1] is MARK:
@@ -163,6 +166,6 @@ def run(data: bytes, name, persistent):
         elif code == b"0":
             pop()
         elif code == b".":
-            return pop()
+            return pop(), tape.at
         else:
             raise ProgramError(f"the instruction {code[0]:#x} is none that weights need")

@@ -1,4 +1,4 @@
-"""Reader of weights that torch.save wrote (zip format, .pth, .pt, .ckpt), on NumPy alone, which runs nothing from the file.
+"""Reader of weights that torch.save wrote (.pth, .pt, .ckpt), on NumPy alone, which runs nothing from the file.
 
 Layout    A zip archive, stored without compression: <name>/data.pkl, a pickle of the nesting; <name>/data/<key>, the raw
           elements of every storage; <name>/byteorder ("little" or "big", may be missing).
@@ -7,10 +7,12 @@ Safety    A pickle is a program for a small machine. The one here (_pickle_machi
           types. Any other name or instruction is an error; nothing is imported, and NumPy's and Python's own readers of
           pickles are not used. Every length is checked before memory is taken.
 Notes     Tensors become NumPy arrays that own their memory; bfloat16 becomes float32. Tensors that shared a storage are
-          copied apart. Files of the format before 2020 (torch < 1.6) are refused.
+          copied apart. The format before torch 1.6, in which many public files still are, is a row of pickles followed by the
+          elements; it is read the same way.
 Ref       torch/serialization.py and torch/_utils.py for the layout (facts only).
 """
 
+import mmap
 import struct
 import zipfile
 import zlib
@@ -28,6 +30,7 @@ _TYPES = {
 }  # fmt: skip
 _LARGEST = 64 << 20  # of data.pkl: names and shapes only
 _MOST = 1 << 40  # elements
+_MAGIC = 0x1950A86A20F9469CFC6C  # of the format before torch 1.6
 _DAMAGED = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, struct.error, zlib.error)
 
 
@@ -52,9 +55,14 @@ class _Storage:
 class _Reader:
     """What the names in the pickle stand for."""
 
-    def __init__(self, archive, folder, order, path):
-        self.archive, self.folder, self.order, self.path = archive, folder, order, path
-        self.left = 16 * sum(info.file_size for info in archive.infolist()) + (1 << 20)  # bytes that tensors may take
+    def __init__(self, contents, order, path, sizes=None):
+        """contents(key, size): the `size` bytes of a storage, or None while only the end of the program is looked for.
+
+        sizes: a dict that takes down the bytes of an element of every storage.
+        """
+        self.sizes = {} if sizes is None else sizes
+        self.contents, self.order, self.path = contents, order, path
+        self.left = 16 * path.stat().st_size + (1 << 20)  # bytes that tensors may take
 
     def name(self, module, name):
         """A function of the values that the pickle calls it with, or a storage type."""
@@ -72,11 +80,15 @@ class _Reader:
         )
 
     def persistent(self, pid):
-        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage" or not isinstance(pid[1], _Type):
+        if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or not isinstance(pid[1], _Type):
             raise PthError(f"{self.path}: not a reference to a storage: {pid!r}")
-        _, type, key, _, count = pid
+        if len(pid) == 6 and pid[5] is not None:  # files before 2020: a storage that is part of another
+            raise PthError(f"{self.path}: storages that are parts of others are not read")
+        _, type, key, _, count = pid[:5]
         if not isinstance(key, str) or not _is_count(count):
             raise PthError(f"{self.path}: storage {key!r} of {count!r} elements")
+        code = _TYPES[type.name]
+        self.sizes[key] = 2 if code == "bf16" else np.dtype(code).itemsize
         return _Storage(key, type.name, count)
 
     def parameter(self, data, requires_grad=False, hooks=None):
@@ -103,6 +115,8 @@ class _Reader:
         self.left -= 8 * size
         if self.left < 0:
             raise PthError(f"{self.path}: its tensors would take many times the memory of the file")
+        if self.contents is None:
+            return np.empty(0, np.float32)
         elements = self.storage(storage)
         if empty:
             return np.empty(shape, elements.dtype)
@@ -116,20 +130,9 @@ class _Reader:
         """The elements (count,) in native byte order."""
         code = _TYPES[storage.type]
         dtype = np.dtype("u2" if code == "bf16" else code).newbyteorder(self.order)
-        name = f"{self.folder}data/{storage.key}"
-        try:
-            info = self.archive.getinfo(name)
-        except KeyError:
-            raise PthError(f"{self.path}: the archive has no entry {name}") from None
-        if info.file_size != storage.count * dtype.itemsize or info.compress_type != zipfile.ZIP_STORED:
-            raise PthError(
-                f"{self.path}: {name} has {info.file_size} bytes, its {storage.count} elements of {storage.type} take "
-                f"{storage.count * dtype.itemsize}, stored uncompressed"
-            )
-        with self.archive.open(info) as file:
-            data = file.read()
+        data = self.contents(storage.key, storage.count * dtype.itemsize)
         if code == "?" and data.strip(b"\0\1"):
-            raise PthError(f"{self.path}: {name} holds a boolean that is neither 0 nor 1")
+            raise PthError(f"{self.path}: storage {storage.key} holds a boolean that is neither 0 nor 1")
         elements = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
         return (elements.astype(np.uint32) << 16).view(np.float32) if code == "bf16" else elements
 
@@ -153,18 +156,32 @@ def load_pth(path) -> dict:
     path = Path(path)
     with open(path, "rb") as file:
         try:
-            with zipfile.ZipFile(file) as archive:
-                return _load(archive, path)
+            if file.read(2) == b"PK":
+                with zipfile.ZipFile(file) as archive:
+                    result = _from_zip(archive, path)
+            else:
+                result = _from_stream(file, path)
         except PthError:
             raise
         except _DAMAGED as error:
-            file.seek(0)
-            old = "it is a pickle of torch < 1.6: load and save it again with a newer torch"
-            hint = old if file.read(1) == b"\x80" else str(error)
-    raise PthError(f"{path}: not a sound zip file of torch.save ({hint})")
+            raise PthError(f"{path}: not a sound file of torch.save ({error})") from None
+    _check(result, path)
+    if not isinstance(result, dict):
+        raise PthError(f"{path}: expected a dict of tensors; the file holds a {type(result).__name__}")
+    return result
 
 
-def _load(archive, path):
+def _run(program, reader, at=0):
+    """(value, end) of the program that starts at byte `at`."""
+    try:
+        return run(program, reader.name, reader.persistent, at)
+    except PthError:
+        raise
+    except (ProgramError, TypeError, ValueError, KeyError, IndexError) as error:
+        raise PthError(f"{reader.path}: the pickle is damaged or holds more than weights ({error})") from None
+
+
+def _from_zip(archive, path):
     names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(names) != 1:
         raise PthError(f"{path}: a file of torch.save has one entry <name>/data.pkl; this archive has {len(names)}")
@@ -177,17 +194,54 @@ def _load(archive, path):
         if word not in ("little", "big"):
             raise PthError(f"{path}: byteorder is {word!r}")
         order = "<" if word == "little" else ">"
-    reader = _Reader(archive, folder, order, path)
-    try:
-        result = run(archive.read(names[0]), reader.name, reader.persistent)
-    except PthError:
-        raise
-    except (ProgramError, TypeError, ValueError, KeyError, IndexError) as error:
-        raise PthError(f"{path}: data.pkl is damaged or holds more than weights ({error})") from None
-    _check(result, path)
-    if not isinstance(result, dict):
-        raise PthError(f"{path}: expected a dict of tensors; the file holds a {type(result).__name__}")
-    return result
+
+    def contents(key, size):
+        name = f"{folder}data/{key}"
+        try:
+            info = archive.getinfo(name)
+        except KeyError:
+            raise PthError(f"{path}: the archive has no entry {name}") from None
+        if info.file_size != size or info.compress_type != zipfile.ZIP_STORED:
+            raise PthError(f"{path}: {name} has {info.file_size} bytes; it should have {size}, stored uncompressed")
+        return archive.read(info)
+
+    return _run(archive.read(names[0]), _Reader(contents, order, path))[0]
+
+
+def _from_stream(file, path):
+    """The format before torch 1.6: pickles of a magic number, a version, the machine, the object and its storages' keys, then
+    for every key the number of elements (8 bytes) and the elements."""
+    if not path.stat().st_size:
+        raise PthError(f"{path}: the file is empty")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        end = _Reader(None, "<", path)
+        magic, at = _run(data, end)
+        version, at = _run(data, end, at)
+        if magic != _MAGIC or version != 1001:
+            raise PthError(f"{path}: not a file of torch.save")
+        machine, start = _run(data, end, at)
+        order = "<" if not isinstance(machine, dict) or machine.get("little_endian", True) else ">"
+        sizes = {}  # key -> bytes an element
+        _, at = _run(data, _Reader(None, order, path, sizes), start)
+        keys, at = _run(data, end, at)
+        if not isinstance(keys, list):
+            raise PthError(f"{path}: the list of storages is a {type(keys).__name__}")
+        places = {}
+        for key in keys:
+            count = int.from_bytes(data[at : at + 8], "little" if order == "<" else "big")
+            size = count * sizes.get(key, 0)
+            if key not in sizes or at + 8 + size > len(data):
+                raise PthError(f"{path}: the file is cut off, or storage {key!r} is none of its tensors'")
+            places[key] = at + 8, size
+            at += 8 + size
+
+        def contents(key, size):
+            place, length = places.get(key, (0, None))
+            if length != size:
+                raise PthError(f"{path}: storage {key} has {length} bytes; it should have {size}")
+            return data[place : place + size]
+
+        return _run(data, _Reader(contents, order, path), start)[0]
 
 
 def _check(value, path):
