@@ -32,8 +32,16 @@ static void forward_image(void *ctx, long b) {
         const long at = (s * g->B + b) * R;
         float *gates = g->gates + at * 4 * H;
         if (s) {
-            const fd_gemm_packed_args m = {.M = R, .N = 4 * H, .K = K * H, .a = state, .a_row = H, .a_col = 1,
-                                           .packed = t->packed, .c = gates, .c_row = 4 * H, .accumulate = 1};
+            const fd_gemm_packed_args m = {.M = R,
+                                           .N = 4 * H,
+                                           .K = K * H,
+                                           .a = state,
+                                           .a_row = H,
+                                           .a_col = 1,
+                                           .packed = t->packed,
+                                           .c = gates,
+                                           .c_row = 4 * H,
+                                           .accumulate = 1};
             FN(fd_gemm_packed)(&m);
         }
         const float *before = s ? g->cells + (at - g->B * R) * H : NULL;
@@ -42,7 +50,8 @@ static void forward_image(void *ctx, long b) {
             for (long u = 0; u < H; u += VL) {
                 const long n = FD_MIN(VL, H - u);
                 const vf i = fd_gate_sigmoid(fd_lanes_load(v + u, n)), f = fd_gate_sigmoid(fd_lanes_load(v + H + u, n));
-                const vf c_in = fd_gate_tanh(fd_lanes_load(v + 2 * H + u, n)), o = fd_gate_sigmoid(fd_lanes_load(v + 3 * H + u, n));
+                const vf c_in = fd_gate_tanh(fd_lanes_load(v + 2 * H + u, n)),
+                         o = fd_gate_sigmoid(fd_lanes_load(v + 3 * H + u, n));
                 vf c = i * c_in;
                 if (before) c = vfma(f, fd_lanes_load(before + r * H + u, n), c);
                 const vf h = o * fd_gate_tanh(c);
@@ -85,8 +94,15 @@ static void backward_image(void *ctx, long b) {
             }
         }
         if (!s) break;
-        const fd_gemm_packed_args m = {.M = R, .N = K * H, .K = 4 * H, .a = g->dgates + at * 4 * H, .a_row = 4 * H, .a_col = 1,
-                                       .packed = t->packed, .c = windows, .c_row = K * H};
+        const fd_gemm_packed_args m = {.M = R,
+                                       .N = K * H,
+                                       .K = 4 * H,
+                                       .a = g->dgates + at * 4 * H,
+                                       .a_row = 4 * H,
+                                       .a_col = 1,
+                                       .packed = t->packed,
+                                       .c = windows,
+                                       .c_row = K * H};
         FN(fd_gemm_packed)(&m);
         memset(dh, 0, (size_t)(R * H) * sizeof(float));
         for (long r = 0; r < R; r++)

@@ -10,7 +10,7 @@ cpdef segment(int[::1] a, int[::1] b, double[::1] w, double k, int min_size, int
                x=cython.double, y=cython.double, both=cython.double, hull=cython.double, left=cython.double, top=cython.double,
                right=cython.double, bottom=cython.double)
 cdef double _alike(Py_ssize_t i, Py_ssize_t j, Py_ssize_t colours, double area, bint use_colour, bint use_texture,
-                          double[:, ::1] histograms, double[::1] sizes, double[:, ::1] boxes) noexcept
+                   double[:, ::1] histograms, double[::1] sizes, double[:, ::1] boxes) noexcept
 
 @cython.locals(R=cython.Py_ssize_t, i=cython.Py_ssize_t, j=cython.Py_ssize_t, k=cython.Py_ssize_t, q=cython.Py_ssize_t,
                s=cython.double, both=cython.double, count=cython.Py_ssize_t)

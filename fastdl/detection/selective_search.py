@@ -61,7 +61,7 @@ def graph_segmentation(image, k=100.0, sigma=0.8, min_size=20) -> np.ndarray:
     min_size pixels; smaller regions join a neighbour
 
     Example
-    >>> graph_segmentation(np.repeat([0, 255], 8)[None].repeat(16, 0), k=10).max()
+    >>> int(graph_segmentation(np.repeat([0, 255], 8)[None].repeat(16, 0), k=10).max())
     1
     """
     return _segments(_check(image), k, sigma, min_size)

@@ -29,7 +29,7 @@ class MarkovModel(SequentialModel):
     Example
     >>> m = MarkovModel(order=1, vocab=2).fit(np.array([0, 1, 0, 1, 0, 1, 1]))
     >>> m.transition_matrix().round(2).tolist()
-    [[0.12, 0.88], [0.59, 0.41]]
+    [[0.11, 0.89], [0.58, 0.42]]
     """
 
     def __init__(self, order=1, smoothing="witten-bell", vocab=None, alpha=1.0):

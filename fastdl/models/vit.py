@@ -90,7 +90,7 @@ class ViT(nn.Module):
 
     Example
     >>> sum(p.numel() for p in ViT(image_size=28, patch=7, d=64, layers=2, heads=4, mlp=128, in_channels=1).parameters())
-    136616
+    136424
     """
 
     def __init__(self, config: ViTConfig | None = None, **settings):

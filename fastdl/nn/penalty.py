@@ -57,6 +57,7 @@ def decay_groups(module, weight_decay):
     """Groups for an optimizer: what has two axes or more decays by weight_decay, biases and scales of norms do not.
 
     Example
+    >>> from fastdl.nn import Linear
     >>> groups = decay_groups(Linear(3, 2), 0.01)
     >>> [(len(g["params"]), g["weight_decay"]) for g in groups]
     [(1, 0.01), (1, 0.0)]

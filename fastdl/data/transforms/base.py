@@ -88,6 +88,7 @@ class Compose(Transform):
     """One transform after the other. Neighbours that move pixels by an affine map are joined to one resampling.
 
     Example
+    >>> from fastdl.data.transforms import RandomAffine, RandomHorizontalFlip
     >>> augment = Compose([RandomAffine(10, translate=(0.1, 0.1)), RandomHorizontalFlip()])
     >>> augment(np.zeros((8, 3, 32, 32), np.float32)).shape
     (8, 3, 32, 32)
@@ -183,6 +184,7 @@ class Views:
     """n differently drawn versions of a batch, as a tuple: what contrastive learning compares.
 
     Example
+    >>> from fastdl.data.transforms import RandomHorizontalFlip
     >>> first, second = Views(RandomHorizontalFlip())(np.zeros((8, 3, 32, 32), np.float32))
     """
 

@@ -16,6 +16,9 @@ class TransformedDataset(Dataset):
                 batch_transform: (x, y) -> (x, y), as Mixup and CutMix; for batches (not single items) of two fields
 
     Example
+    >>> from fastdl.data import DataLoader, mnist5k
+    >>> from fastdl.data.mixing import Mixup
+    >>> from fastdl.data.transforms import RandomAffine
     >>> data = TransformedDataset(mnist5k().train, RandomAffine(10), batch_transform=Mixup(10))
     >>> x, y = next(iter(DataLoader(data, batch_size=32, shuffle=True)))
     >>> x.shape, y.shape
