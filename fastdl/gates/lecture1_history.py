@@ -205,3 +205,28 @@ def dqn_catch(seed=0, smoke=False):
     caught = float((agent.evaluate(500) > 0).mean())
     bound = base + 0.03 if smoke else 0.9
     return [Claim("games in which the ball is caught", caught, ">=", bound, ("random actions", base))]
+
+
+@gate(entry=6, name="gpt_in_context")
+def gpt_in_context(seed=0, smoke=False):
+    "Random segments that come twice: the second time GPT copies from its context; nothing of them can be learned beforehand."
+    rng, most = np.random.default_rng(seed), 12
+
+    def twice(n, length):
+        segment = rng.integers(0, 16, (n, length))
+        return np.concatenate([segment, segment], 1)
+
+    model = gpt.GPT(vocab=16, context=2 * most, d=64, layers=2, heads=4, dropout=0.0)
+    steps = 300 if smoke else 2500
+    optimizer = adamw(model, 3e-3, 0.01)
+    batches = (twice(32, int(rng.integers(4, most + 1))) for _ in range(steps))
+    fit(model, ((x[:, :-1], x[:, 1:]) for x in batches), gpt.loss, optimizer, warm_cosine(optimizer, steps, 50))
+    x = twice(500, most)
+    with no_grad():
+        first = gpt.loss(model(x[:, : most - 1]), x[:, 1:most]).item()
+        second = gpt.loss(model(x[:, :-1])[:, most:], x[:, most + 1 :]).item()
+    uniform = float(np.log(16))
+    return [
+        Claim("nats a token, second time", second, "<=", (0.9 if smoke else 0.5) * first, ("first time", first)),
+        Claim("nats a token, first time", first, ">=", 0.95 * uniform, ("uniform", uniform)),
+    ]

@@ -217,7 +217,7 @@ def positional_encoding(seed=0, smoke=False):
 def encoder_stack(seed=0, smoke=False):
     "Six layers on number words at rate 1e-3 without warm-up: pre-norm learns, post-norm does not (training loss)."
     train, _ = numbers("en", 4000, 100)
-    steps, found = 30 if smoke else 400, {}
+    steps, found = 30 if smoke else 250, {}
     for norm_first in (True, False):
         model, rng = _transformer(train, 6, norm_first), np.random.default_rng(seed)
         found[norm_first] = float(np.mean(_train(model, train, steps, rng, 1e-3, 0, 32)[-20:]))
