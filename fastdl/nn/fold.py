@@ -32,6 +32,7 @@ def fold_batchnorm(model, *example):
     Without an example: the pairs that follow each other in a Sequential. With the inputs of one call: all pairs in which the
     output of a layer is what a BatchNorm is given, wherever the model calls them; the result is compared with the model's.
 
+    See also nn.fuse.fuse, which does it in place for Conv2d and BatchNorm2d, in the blocks that name their pairs.
     Errors  ValueError if nothing was found, or if the folded model computes something else on the example
     """
     folded = copy.deepcopy(model).eval()
