@@ -144,8 +144,3 @@ class DCGAN(nn.Module, GenerativeModel):
         t = np.linspace(0, 1, steps)[:, None]
         z = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
         return self.generate(Tensor(z.astype(np.float32)))
-
-
-def dcgan(**settings) -> DCGAN:
-    """DCGAN with its settings."""
-    return DCGAN(**settings)
