@@ -1,7 +1,7 @@
 """Published generative networks against stored fingerprints: names and shapes, and what hashed weights make of a fixed input.
 
-`python tests/test_generative_reference.py` writes tests/data/generative.json anew; DCGAN's and CycleGAN's networks were compared with
-the same layers of torch (tests/test_gan.py) when it was written.
+`python tests/test_generative_reference.py` writes tests/data/generative.json anew; DCGAN's and CycleGAN's networks were compared
+with the same layers of torch (tests/test_gan.py) when it was written.
 """
 
 import json
