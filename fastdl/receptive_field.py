@@ -51,23 +51,30 @@ def _pair(value):
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
-def gradient_support(model, shape) -> tuple[int, int]:
-    """Height and width of the box of pixels that the middle output depends on; shape (1, C, H, W) of the input.
+def gradient_map(model, shape, positive: bool = False) -> np.ndarray:
+    """(H, W): size of the gradient of the middle output, summed over its channels, for each pixel; shape (1, C, H, W).
 
-    The weights are made positive for the look (and put back), so that no two paths cancel and no ReLU closes.
+    positive: all weights are made positive for the look (and put back), so that no two paths cancel and no ReLU closes.
     """
     state = {name: t.array.copy() for name, t in model.state_dict().items()}
     was_training = model.training
     try:
-        for p in model.parameters():
-            p.array[...] = np.abs(p.array) + 0.01
+        if positive:
+            for p in model.parameters():
+                p.array[...] = np.abs(p.array) + 0.01
         x = Tensor(np.random.default_rng(0).uniform(0.5, 1, shape).astype(np.float32), requires_grad=True)
         y = model.eval()(x)
         if len(y.shape) != 4:
-            raise ValueError(f"gradient_support: the model must give maps (N, C, H, W); got shape {y.shape}")
+            raise ValueError(f"gradient_map: the model must give maps (N, C, H, W); got shape {y.shape}")
         (dx,) = grad(y[0, :, y.shape[2] // 2, y.shape[3] // 2].sum(), [x])
     finally:
-        model.load_state_dict(state)
+        if positive:
+            model.load_state_dict(state)
         model.train(was_training)
-    seen = np.abs(dx.array[0]).sum(0) > 0
+    return np.abs(dx.array[0]).sum(0)
+
+
+def gradient_support(model, shape) -> tuple[int, int]:
+    """Height and width of the box of pixels that the middle output depends on; shape (1, C, H, W) of the input."""
+    seen = gradient_map(model, shape, positive=True) > 0
     return tuple(int(np.ptp(np.flatnonzero(seen.any(axis))) + 1) for axis in (1, 0))

@@ -87,8 +87,8 @@ def colour_convolution(seed=0, smoke=False):
 
     optimizer = Adam(mix.parameters(), lr=0.05)
     begin = float(np.abs(mix.weight.array.reshape(3) - wanted).max())
-    for step in range(60 if smoke else 400):
-        optimizer.param_groups[0]["lr"] = 0.05 * 0.99**step
+    for step in range(60 if smoke else 2000):
+        optimizer.param_groups[0]["lr"] = 0.05 * 0.998**step
         optimizer.zero_grad()
         F.mse_loss(mix(Tensor(coffee)), Tensor(grey)).backward()
         optimizer.step()
