@@ -7,6 +7,7 @@ import pytest
 
 import fastdl_cli
 from fastdl.data import SceneMaker
+from fastdl.models import fasterrcnn_small
 from fastdl.recipes import faster_rcnn, fcn, yolo
 
 Image = pytest.importorskip("PIL.Image")
@@ -34,6 +35,29 @@ def test_recipes_write_weights_history_and_pictures(trained):
     assert "mean IoU of all background" in results["fcn"]["baselines"]
     with pytest.raises(ValueError, match="no setting colour"):
         yolo.run(out / "x", colour=1)
+
+
+def test_alternating_training_shares_fixed_convolutions(monkeypatch):
+    seen = []
+    net, real = fasterrcnn_small(seed=0), faster_rcnn.fit
+
+    def watched(model, *args, **options):
+        before = {k: v.array.copy() for k, v in model.state_dict().items()}
+        real(model, *args, **options)
+        changed = {k.split(".")[0] for k, v in model.state_dict().items() if (v.array != before[k]).any()}
+        seen.append((model is net, changed))
+
+    monkeypatch.setattr(faster_rcnn, "fit", watched)
+    faster_rcnn.alternate(net, SceneMaker("digits", "train", 64), (0.3, 0.3), 1, 8, batch=4, seed=0)
+    assert seen == [
+        (False, {"backbone", "rpn"}),
+        (True, {"backbone", "roi_heads"}),
+        (True, {"rpn"}),
+        (True, {"roi_heads"}),
+    ]
+    assert all(p.requires_grad for p in net.parameters())
+    with pytest.raises(ValueError, match="joint"):
+        faster_rcnn.run("x", scheme="turns")
 
 
 @pytest.mark.parametrize("name", ["yolo", "faster_rcnn"])

@@ -113,10 +113,11 @@ def background_scores(scenes):
 SETTINGS = {"kind", "size", "scenes", "batch", "lr", "test"}
 
 
-def run(name, loss, out, epochs, seed, resume, progress, **settings) -> dict:
+def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings) -> dict:
     """The training run of a model on scenes: train on fresh ones, judge on held-out ones, write weights, history, pictures.
 
     settings  kind ("digits" or "emoji"), size (pixels), scenes (an epoch), batch, lr, test (held-out scenes)
+    train     function(model, maker, stats, epochs, scenes, seed=, out=, progress=, batch=, lr=) in place of one fit
     """
     unknown = settings.keys() - SETTINGS
     if unknown:
@@ -133,19 +134,12 @@ def run(name, loss, out, epochs, seed, resume, progress, **settings) -> dict:
     stats, test = statistics(maker), test_scenes(maker, settings.pop("test"))
     model = bundle.build(name, len(maker.classes), maker.colours, maker.size)
     count = settings.pop("scenes")
-    fit(
-        model,
-        loss(maker),
-        maker,
-        stats,
-        epochs,
-        count,
-        seed=seed,
-        out=out,
-        resume=resume,
-        progress=progress,
-        **settings,
-    )
+    options = {"seed": seed, "out": out, "progress": progress, **settings}
+    if train is None:
+        fit(model, loss(maker), maker, stats, epochs, count, resume=resume, **options)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        train(model, maker, stats, epochs, count, **options)
     model.eval()
     weights = out / f"{name}.safetensors"
     bundle.save(name, model, weights, maker, stats)
