@@ -149,9 +149,17 @@ def markov(seed=0, smoke=False):
     return claims
 
 
+def _open_forget_gate(layer):
+    """Forget bias 1, so that a fresh LSTM remembers for longer (Gers et al. 2000)."""
+    layer.bias_ih_l0.array[layer.hidden_size : 2 * layer.hidden_size] = 1
+
+
 @gate(entry=85, name="latent_autoregressive")
 def latent_autoregressive(seed=0, smoke=False):
-    "Linear (64), tanh (192) and LSTM (192) states over King James characters: held-out bits, and what a state remembers."
+    """Linear (64), tanh (192) and LSTM (192) states over King James characters: held-out bits, and what a state remembers.
+
+    Each at a rate of its own (2e-3, 3e-3, 6e-3), the LSTM's forget gates opened at the start.
+    """
     tokenizer, train, test = bible()
     vocab, steps = len(tokenizer), 20 if smoke else 1000
     judged = test[:2000] if smoke else test[:20_000]
@@ -159,7 +167,10 @@ def latent_autoregressive(seed=0, smoke=False):
     found = {}
     for cell, hidden in (("lstm", 192),) if smoke else (("linear", 64), ("rnn", 192), ("lstm", 192)):
         model = LatentAR(vocab, cell, embed=64, hidden=hidden)
-        train_recurrent_lm(model, train, steps, 32, 50, 3e-3 if cell != "linear" else 2e-3)
+        rate = {"linear": 2e-3, "rnn": 3e-3, "lstm": 6e-3}[cell]
+        if cell == "lstm":
+            _open_forget_gate(model.rnn)
+        train_recurrent_lm(model, train, steps, 32, 50, rate)
         found[cell] = bits_carried(model, judged)
         if cell == "rnn" or smoke:
             probe = memory_probe(model, judged[: 1900 if smoke else 8000], (1, 3, 10), 1400 if smoke else 5000)

@@ -66,7 +66,7 @@ def transformer_number_words(seed=0, smoke=False):
     "Number words to digits (8,000 numbers below 100,000 to learn from, 1,000 others to judge): free-running exact match."
     train, test = numbers("en", 8000, 60 if smoke else 1000)
     model, rng = _transformer(train), np.random.default_rng(seed)
-    losses = _train(model, train, 60 if smoke else 1800, rng, 2e-3, 20 if smoke else 200, 32 if smoke else 64)
+    losses = _train(model, train, 60 if smoke else 1300, rng, 2e-3, 20 if smoke else 200, 32 if smoke else 64)
     if smoke:
         return [
             Claim("loss after 60 steps", float(np.mean(losses[-5:])), "<=", 2.2, ("uniform", float(np.log(14)))),
