@@ -293,7 +293,7 @@ def dropout(seed=0, smoke=False):
         x, y, x_test, y_test = few_digits(n, s)
         for p in (0.0, 0.5):
             manual_seed(s)
-            model = fit(MLP([784, hidden, hidden, 10], dropout=p), x, y, epochs, s, lr=1e-3)
+            model = fit(MLP([784, hidden, hidden, 10], dropout=p), x, y, epochs, s, lr=2e-3)
             rows.append((accuracy(model, x_test, y_test), accuracy(model, x, y)))
         grey = np.random.default_rng(s).random((200, 1, 28, 28), np.float32)
         entropies.append([float(_entropy(model, images, 20).mean()) for images in (grey, x_test[:200])])
