@@ -1,7 +1,9 @@
 """Every optimizer over 200 steps beside torch's; the rungs beside each other; formulas by themselves; state, errors."""
 
 import copy
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,6 +225,27 @@ def test_both_forms_of_nesterov_look_at_the_same_points():
         for _ in range(50):
             optimizer.step(closure)
     np.testing.assert_allclose(points["lecture"], points["torch"], rtol=0, atol=1e-10)
+
+
+PATHS = json.loads((Path(__file__).parent / "data" / "optimizer_paths.json").read_text())
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_stored_paths(path):
+    """A quadratic of condition 1,000 and Rosenbrock's valley, after steps 1, 2, 3, 25, 50, ..., 200, as PyTorch 2.13 walked them in
+    float64."""
+    name, what = path.split("/")
+    w = Parameter(np.array([1.0, 1.0] if what == "quadratic" else [-1.2, 1.0]))
+    optimizer = getattr(optim, name)([w], **PATHS[path]["settings"])
+    points = []
+    for step in range(1, 201):
+        x, y = w.array
+        slope = [x, 1000 * y] if what == "quadratic" else [2 * (x - 1) - 400 * x * (y - x * x), 200 * (y - x * x)]
+        w.grad = fastdl.from_numpy(np.array(slope))
+        optimizer.step()
+        if step <= 3 or step % 25 == 0:
+            points.append(w.array.copy())
+    np.testing.assert_allclose(points, PATHS[path]["points"], rtol=1e-6, atol=1e-9)
 
 
 # --- RAdam, AdamP, SGDP ---------------------------------------------------------------------------------------------
