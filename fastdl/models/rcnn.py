@@ -77,15 +77,16 @@ class RCNN(nn.Module):
 
     backbone   with embed(x) -> (K, hidden) and forward(x) -> (K, classes + 1)
     size       of warped regions; context: pixels of it around the box
+    ridge      of the box regressions: 1000 is the paper's, for 4096 features and many pairs
 
     Call        detect(images (N, C, H, W), proposals: one (P, 4) an image) -> one dict, labels from 0, an image
     Parameters  backbone.*, heads.svm.{c}.*, heads.bbox.{c}.*
     """
 
-    def __init__(self, backbone, classes, size=227, context=16, in_channels=3):
+    def __init__(self, backbone, classes, size=227, context=16, in_channels=3, ridge=1000.0):
         super().__init__()
         self.backbone, self.size, self.context, self.in_channels = backbone, size, context, in_channels
-        self.heads = RegionClassifier(backbone.hidden, classes)
+        self.heads = RegionClassifier(backbone.hidden, classes, ridge_strength=ridge)
 
     def forward(self, images, boxes):
         """(K, classes + 1) softmax scores of regions, for fine-tuning."""
@@ -126,4 +127,4 @@ def rcnn_small(classes=10, in_channels=1, size=32, hidden=128) -> RCNN:
     stages = ConvStages(in_channels, (16, 32, 64))
     side = size // stages.stride
     net = RegionNet(stages, stages.out_channels * side * side, hidden, classes)
-    return RCNN(net, classes, size, context=2, in_channels=in_channels)
+    return RCNN(net, classes, size, context=2, in_channels=in_channels, ridge=10.0)

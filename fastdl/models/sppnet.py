@@ -58,14 +58,15 @@ class SPPNet(nn.Module):
     """
 
     def __init__(
-        self, features, channels, stride, num_classes=1000, levels=(1, 2, 3, 6), hidden=4096, dropout=0.5, in_channels=3, heads=0
+        self, features, channels, stride, num_classes=1000, levels=(1, 2, 3, 6), hidden=4096, dropout=0.5, in_channels=3, heads=0,
+        ridge=1000.0,
     ):  # fmt: skip
         super().__init__()
         self.features, self.stride, self.in_channels = features, stride, in_channels
         self.spp = SpatialPyramidPool(levels)
         self.fc6, self.fc7 = nn.Linear(channels * self.spp.bins, hidden), nn.Linear(hidden, hidden)
         self.fc8, self.drop = nn.Linear(hidden, num_classes), nn.Dropout(dropout)
-        self.register_module("heads", RegionClassifier(hidden, heads) if heads else None)
+        self.register_module("heads", RegionClassifier(hidden, heads, ridge_strength=ridge) if heads else None)
 
     def _dense(self, x):
         x = self.drop(F.relu(self.fc6(x)))
