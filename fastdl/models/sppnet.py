@@ -111,9 +111,8 @@ def sppnet_zf5(num_classes=1000, heads=0) -> SPPNet:
 def sppnet_small(num_classes=11, in_channels=1, features=None, hidden=128, levels=(1, 2, 3, 6), heads=10) -> SPPNet:
     """The same class for scenes, on ConvStages of stride 4."""
     features = features or ConvStages(in_channels, (16, 32, 64))
-    return SPPNet(
-        features, features.out_channels, features.stride, num_classes, levels, hidden, 0.0, in_channels, heads
-    )
+    sizes = features.out_channels, features.stride, num_classes, levels, hidden
+    return SPPNet(features, *sizes, dropout=0.0, in_channels=in_channels, heads=heads, ridge=10.0)
 
 
 def best_scale(boxes, size, scales=(480, 576, 688, 864, 1200), side=224):
