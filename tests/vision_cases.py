@@ -1,7 +1,7 @@
 """The classification networks, in one table: counts, stored references and the comparison with torchvision read it.
 
-`python tests/vision_cases.py` (with torch and torchvision installed) writes tests/data/vision.json anew: for every case the
-hash of the keys and shapes of torchvision's state_dict, and outputs of torchvision's network with hashed weights
+`python tests/vision_cases.py [NAME ...]` (with torch and torchvision installed) writes tests/data/vision.json anew: for every case
+the hash of the keys and shapes of torchvision's state_dict, and outputs of torchvision's network with hashed weights
 (fastdl.testing.hashed_weights) for the image hashed("input", shape), in evaluation and, without dropout, in training mode.
 """
 
@@ -20,6 +20,11 @@ class VisionCase:
     shape: tuple  # of the input
     settings: dict = field(default_factory=dict)  # that switch dropout off, the same in torchvision
     slow: bool = False
+
+    @property
+    def chaotic(self):
+        """Training mode in float64: through 100 batch norms over 8 numbers float32's rounding grows beyond 1e-4."""
+        return self.name in ("resnet101", "resnet152")
 
     def __str__(self):
         return self.name
@@ -88,8 +93,9 @@ def main():
     from fastdl.testing import hashed, hashed_weights, keys_hash
 
     torch.set_num_threads(1)
-    stored = {}
-    for case in CASES:
+    chosen = sys.argv[1:] or [case.name for case in CASES]
+    stored = json.loads(FILE.read_text()) if sys.argv[1:] else {}
+    for case in (case for case in CASES if case.name in chosen):
         with torch.device("meta"):
             keys = keys_hash(torchvision_model(case).state_dict())
         net = torchvision_model(case, **case.settings)
@@ -99,6 +105,8 @@ def main():
         stored[case.name] = {"keys": keys}
         with torch.no_grad():
             for mode in ("eval", "train"):
+                if mode == "train" and case.chaotic:
+                    net, x = net.double(), x.double()
                 y = first(getattr(net, mode)()(x))
                 stored[case.name][mode] = [float(f"{v:.7g}") for v in y[-1, ::63]]
                 stored[case.name][f"{mode}_scale"] = float(f"{y[-1].abs().max().item():.7g}")
