@@ -123,7 +123,7 @@ def bert_masked_characters(seed=0, smoke=False):
         dropout=0.0,
         pad=vocab,
     )
-    steps, rng = 60 if smoke else 1300, np.random.default_rng(seed)
+    steps, rng = 60 if smoke else 900, np.random.default_rng(seed)
     optimizer = adamw(model, 3e-3 if smoke else 2e-3, 0.01, (0.9, 0.98))
     schedule = warm_cosine(optimizer, steps, 20 if smoke else 100)
     for _ in range(steps):
