@@ -48,21 +48,14 @@ if IS_X86:
     ISA_FLAGS["avx512"] = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mtune=znver3"]
 
 # Plain Python on the way of every small op. Compiling the others would cost build time and size for nothing.
-COMPILED = ["fastdl/autograd.py", "fastdl/tape.py", "fastdl/optim/_plan.py"]
+COMPILED = ["fastdl/autograd.py", "fastdl/tape.py"]
 COMPILED += [
     f"fastdl/ops/{name}.py"
     for name in "_dtypes _quiet _shapes activation elementwise index matmul reduce shape softmax unary".split()
 ]
 COMPILED += [f"fastdl/kernels/{name}.py" for name in ("_memory", "_registry", "_shapes", "arithmetic", "matmul")]
 COMPILED += ["fastdl/detection/_loops.py"]  # loops that NumPy cannot do
-# Size matters more than speed in what Cython makes, but for what every op goes through: -Os is a quarter smaller, -O1 faster.
-HOT = {
-    "fastdl/tape.py",
-    "fastdl/autograd.py",
-    "fastdl/optim/_plan.py",
-    *(f"fastdl/ops/{name}.py" for name in ("_dtypes", "elementwise", "unary")),
-}
-CYTHON_FLAGS = ["-g0", "-Wno-unused-function", "-Wno-cpp", "-ffunction-sections"]
+CYTHON_FLAGS = ["-Os", "-g0", "-Wno-unused-function", "-Wno-cpp", "-ffunction-sections"]
 if IS_X86:
     CYTHON_FLAGS += ["-fno-asynchronous-unwind-tables"]  # a tenth of the size; nothing unwinds through these modules
 CSRC_FLAGS = shlex.split(os.environ.get("CSRC_CFLAGS", ""))  # for tools/sanitize.sh; last on the line, so they win
@@ -107,7 +100,7 @@ class BuildExt(build_ext):
                 [source],
                 include_dirs=["csrc", numpy.get_include()],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("CYTHON_USE_TYPE_SPECS", "0")],
-                extra_compile_args=["-O1" if source in HOT else "-Os", *CYTHON_FLAGS],
+                extra_compile_args=CYTHON_FLAGS,
                 extra_link_args=["-Wl,-s", "-Wl,--gc-sections"] if sys.platform == "linux" and not CSRC_FLAGS else [],
                 depends=api if source.endswith(".pyx") else [],  # the offsets of the table and the structs
             )
@@ -180,6 +173,8 @@ class BuildExt(build_ext):
                 if isa:
                     macros += [("FD_ISA", isa), (f"FD_ISA_{isa.upper()}", "1")]
                     flags += ISA_COMMON + ISA_FLAGS[isa]
+                    if IS_X86 and isa == "generic" and "kernels" in Path(source).parts:
+                        flags += ["-Os"]  # machines of before 2013; half the size. The tiles need their loops unrolled
                 self.compiler.compile(
                     [source],
                     output_dir=folder,

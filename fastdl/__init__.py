@@ -126,7 +126,8 @@ from fastdl.ops.index import (
     topk,
     unique,
 )
-from fastdl.ops.linalg import addmm, addmv, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer, trace
+from fastdl.ops.linalg import addmm, addmv, baddbmm, bmm, dot, einsum, mm, mv, outer, trace
+from fastdl.ops.matmul import matmul
 from fastdl.ops.random import (
     Generator,
     bernoulli,

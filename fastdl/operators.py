@@ -3,14 +3,27 @@
 import numpy as np
 
 from fastdl.autograd import Tensor, add_gradients_with, memory_owners
-from fastdl.ops import activation, convert, creation, elementwise, index, inplace, linalg, random, reduce, shape, unary
+from fastdl.ops import (
+    activation,
+    convert,
+    creation,
+    elementwise,
+    index,
+    inplace,
+    linalg,
+    matmul,
+    random,
+    reduce,
+    shape,
+    unary,
+)
 
 OPERATORS = {
     "add": elementwise.add, "radd": elementwise.add, "sub": elementwise.sub, "rsub": elementwise.rsub,
     "mul": elementwise.mul, "rmul": elementwise.mul, "truediv": elementwise.div, "rtruediv": elementwise.rdiv,
     "floordiv": elementwise.floor_divide, "rfloordiv": elementwise.rfloordiv,
     "mod": elementwise.remainder, "rmod": elementwise.rmod, "pow": elementwise.pow, "rpow": elementwise.rpow,
-    "matmul": linalg.matmul, "rmatmul": linalg.rmatmul, "neg": unary.neg, "abs": unary.abs,
+    "matmul": matmul.matmul, "rmatmul": matmul.rmatmul, "neg": unary.neg, "abs": unary.abs,
     "lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt,
     "ge": elementwise.ge, "invert": elementwise.bitwise_not,
     "and": elementwise.bitwise_and, "rand": elementwise.bitwise_and,
@@ -38,7 +51,8 @@ METHODS = {
         unfold ravel""",
     index: """gather scatter scatter_add take_along_dim index_select index_add index_copy index_fill masked_fill
         masked_select take nonzero argsort sort topk kthvalue unique bincount""",
-    linalg: "matmul mm bmm mv dot outer addmm addmv baddbmm trace",
+    matmul: "matmul",
+    linalg: "mm bmm mv dot outer addmm addmv baddbmm trace",
     convert: """to half float double char short int long byte bool type_as clone contiguous is_contiguous cpu numel dim
         size stride element_size is_floating_point item tolist numpy""",
     creation: "new_zeros new_ones new_empty new_full new_tensor",

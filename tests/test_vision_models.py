@@ -145,6 +145,19 @@ def assert_same(y, z, tolerance):
     np.testing.assert_allclose(y, z, rtol=0, atol=tolerance * np.abs(z).max())
 
 
+def own_error(case):
+    """How far torch's gradients in float32 are from its own in float64."""
+    import torch
+
+    nets = []
+    for dtype in (torch.float32, torch.float64):
+        _, net, x, labels = pair(case)
+        net = net.eval().to(dtype)
+        torch.nn.functional.cross_entropy(net(torch.from_numpy(x).to(dtype)), torch.from_numpy(labels)).backward()
+        nets.append(net)
+    return gradients_differ(*nets)
+
+
 @pytest.mark.parametrize("case", marked("googlenet", "resnet18", "mobilenet_v2"))
 def test_same_as_torchvision(case):
     """Outputs in both modes, gradients in evaluation mode (those of training mode: the next test)."""
@@ -153,7 +166,8 @@ def test_same_as_torchvision(case):
     assert_same(y, z, 1e-4)
     mine.backward()
     other.backward()
-    assert gradients_differ(ours, theirs) <= 1e-3
+    if gradients_differ(ours, theirs) > 1e-3:  # through 19 layers torch's own float32 is as far from its float64
+        assert gradients_differ(ours, theirs) <= 2 * own_error(case)
     if case.chaotic:  # the next test compares training mode in float64
         return
     with exact_convolutions():

@@ -1,98 +1,9 @@
-"""Products of vectors and matrices."""
+"""Products of vectors and matrices beside matmul: einsum, mm, bmm, addmm, ..."""
 
 import numpy as np
 
-from fastdl.kernels._shapes import FLOATS
-from fastdl.kernels.matmul import matmul_forward
 from fastdl.ops._dtypes import operands
-from fastdl.tape import Function, TensorBase, is_grad_enabled, unpack, wrap
-
-
-def product(a, b):
-    """The one place where matrices (batched, at least 2-D arrays) are multiplied."""
-    if a.dtype in FLOATS and a.dtype == b.dtype:
-        return matmul_forward(a, b)
-    return np.matmul(a, b)
-
-
-class MatMul(Function):
-    """x (..., M, K) @ y (..., K, N), with broadcast leading axes."""
-
-    @staticmethod
-    def forward(ctx: Function, x: TensorBase, y: TensorBase):
-        ctx._saved = (x, y)
-        return wrap(product(x.array, y.array))
-
-    @staticmethod
-    def backward(ctx: Function, dy: TensorBase):
-        x, y = unpack(ctx)
-        need_x, need_y = ctx.needs(0), ctx.needs(1)
-        return _grad_x(dy, x, y) if need_x else None, _grad_y(dy, x, y) if need_y else None
-
-
-def _grad_x(dz, x, y):
-    """dx = dz y^T, summed over the leading axes that x did not have."""
-    if y.array.ndim == 2 and not is_grad_enabled():
-        return wrap(product(dz.array, y.array.T))
-    return matmul(dz, y.transpose(-1, -2)).sum_to_size(x.array.shape)
-
-
-def _grad_y(dz, x, y):
-    """dy = x^T dz. A plain matrix y under a batch of x is one large product instead of a sum of small ones."""
-    if y.array.ndim == 2 and x.array.ndim > 2 and dz.array.size and x.array.size:
-        x = x.reshape(-1, x.array.shape[-1])  # (..., M, K) -> (... M, K)
-        dz = dz.reshape(-1, dz.array.shape[-1])  # (..., M, N) -> (... M, N)
-    if x.array.ndim == 2 and not is_grad_enabled():
-        return wrap(product(x.array.T, dz.array))
-    return matmul(x.transpose(-1, -2), dz).sum_to_size(y.array.shape)
-
-
-def _check(a, b, op="matmul"):
-    inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
-    if a.shape[-1] != inner:
-        hint = ""
-        if b.ndim == 2 and a.shape[-1] == b.shape[-1]:
-            hint = "; hint: perhaps the second wants a transpose, y.T"
-        elif a.ndim > 2 and b.ndim == 2 and int(np.prod(a.shape[1:])) == inner:
-            hint = "; hint: perhaps the first wants x.flatten(1)"
-        raise RuntimeError(
-            f"{op}: shapes {a.shape} and {b.shape} cannot be multiplied: axis -1 of the first is {a.shape[-1]}, "
-            f"axis {-2 if b.ndim > 1 else 0} of the second is {inner}{hint}"
-        )
-
-
-def matmul(input, other):
-    """The matrix product: vectors, matrices, and batches of matrices with broadcast leading axes."""
-    x, y = operands(input, other, "matmul")
-    a, b = x.array, y.array
-    if a.ndim == 2 and b.ndim == 2:
-        try:
-            return MatMul.apply(x, y)
-        except ValueError:
-            _check(a, b)
-            raise
-    if a.ndim == 0 or b.ndim == 0:
-        raise RuntimeError(f"matmul: both operands need at least one dimension, not shapes {a.shape} and {b.shape}")
-    _check(a, b)
-    if a.ndim == 1:
-        x = x.unsqueeze(0)
-    if b.ndim == 1:
-        y = y.unsqueeze(1)
-    elif a.ndim > 2 and b.ndim == 2 and a.size and b.size:
-        flat = MatMul.apply(x.reshape(-1, a.shape[-1]), y)  # one product: (..., M, K) -> (... M, K)
-        return flat.reshape(a.shape[:-1] + (b.shape[1],))
-    try:
-        z = MatMul.apply(x, y)
-    except ValueError:
-        raise RuntimeError(f"matmul: the leading axes of shapes {a.shape} and {b.shape} cannot be broadcast") from None
-    if a.ndim == 1:
-        z = z.squeeze(-2)
-    return z.squeeze(-1) if b.ndim == 1 else z
-
-
-def rmatmul(input, other):
-    """other @ input."""
-    return matmul(other, input)
+from fastdl.ops.matmul import check_sizes, matmul, product
 
 
 def _ranked(op, x, y, rank_x, rank_y):
@@ -100,7 +11,7 @@ def _ranked(op, x, y, rank_x, rank_y):
         raise RuntimeError(
             f"{op}: expected {rank_x} and {rank_y} dimensions, not shapes {x.shape} and {y.shape}; hint: matmul"
         )
-    _check(x.array, y.array, op)
+    check_sizes(x.array, y.array, op)
     return matmul(x, y)
 
 

@@ -3,7 +3,7 @@
 from fastdl.autograd import Function, Tensor, grad, is_grad_enabled
 from fastdl.kernels.nade import nade_backward, nade_forward
 from fastdl.ops.activation import relu
-from fastdl.ops.linalg import matmul
+from fastdl.ops.matmul import matmul
 from fastdl.ops.shape import stack
 from fastdl.ops.unary import sigmoid
 

@@ -10,7 +10,7 @@ from fastdl.kernels.lstm import lstm_backward, lstm_forward
 from fastdl.kernels.rnn import rnn_backward, rnn_forward
 from fastdl.ops.activation import relu
 from fastdl.ops.dropout import dropout as drop
-from fastdl.ops.linalg import matmul
+from fastdl.ops.matmul import matmul
 from fastdl.ops.shape import cat, stack
 from fastdl.ops.unary import sigmoid, tanh
 
