@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from fastdl.ops._dtypes import operands
-from fastdl.ops.matmul import check_sizes, matmul, product
+from fastdl.ops.matmul import check_sizes, matmul
 
 
 def _ranked(op, x, y, rank_x, rank_y):
