@@ -14,7 +14,6 @@ _CONTRACTS = {
     ("conv", "conv2d_forward"): lambda y, x, w, *_: y.size * _volume(w),
     ("conv", "deconv2d_forward"): lambda y, x, w, *_: x.size * _volume(w),
     ("matmul", "matmul_forward"): lambda y, x, *_: y.size * x.shape[-1],
-    ("linalg", "matmul_forward"): lambda y, x, *_: y.size * x.shape[-1],
     ("attention", "attention_forward"): lambda y, q, k, v, *_: y[0].size // max(v.shape[3], 1) * k.shape[2]
     * (q.shape[3] + v.shape[3]),
     ("rnn", "lstm_forward"): lambda y, x, h, c, w_ih, w_hh, *_: _recurrent(x, w_ih, w_hh),
