@@ -4,13 +4,12 @@
 
 Two shapes: 200 small tensors (64 numbers each), where the cost of a call decides, and 25 million parameters in 300 tensors, where
 memory does. The sides take turns as in pair.py, each in a process of its own; torch's `fused=True` where it has it. Share is the
-bytes that a step must move (states, gradients, parameters) at the bandwidth of roofline.py's triad, over the time it takes.
+bytes that a step must move (states, gradients, parameters) over its time, by the bandwidth of memory in the turn beside it: the
+fastest of roofline.py's passes, measured as one more side because a shared machine's bandwidth changes from second to second.
 """
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from . import roofline
-from .pair import PAUSE, cpus_for, ratio_and_interval
+from .pair import PAUSE, Worker, cpus_for, ratio_and_interval
 
 SMALL = [(64,)] * 200
 LARGE = [(256, 576)] * 150 + [(19_211,)] * 150  # 25.0 million
@@ -39,6 +38,7 @@ OPTIMIZERS = {
     "AdamP": ({}, 11),
     "SGDP": ({"lr": 1e-3, "momentum": 0.9}, 8),
 }
+SIDES = ("memory", "fastdl", "torch", "torch fused")
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")  # those of torch that have a fused step on the CPU
 
 
@@ -66,59 +66,38 @@ def optimizer_of(side, name, shapes):
     return getattr(torch.optim, name)(params, **settings).step
 
 
+def turn(step, seconds):
+    """Median seconds of a step, of as many as fit into a turn."""
+    times, end = [], time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        began = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
+
+
 def serve(side, threads):
     """The process of one side: builds a step, then times turns of it, on lines of JSON."""
-    if side != "fastdl":
+    if side == "memory":
+        from fastdl import _roofline
+    elif side != "fastdl":
         import torch
 
         torch.set_num_threads(threads)
     step = None
     for line in sys.stdin:
         command = json.loads(line)
-        if "name" in command:
+        if side == "memory":  # seconds that a byte takes
+            reply = {"seconds": 1 / max(_roofline.bytes_per_second(what, 64, repeats=2) for what in roofline.PASSES)}
+        elif "name" in command:
             step = None  # the memory of the one before
             step = optimizer_of(side, command["name"], SHAPES[command["size"]])
             for _ in range(3):
                 step()
             reply = {"ready": True}
         else:
-            times, end = [], time.perf_counter() + command["seconds"]
-            while not times or time.perf_counter() < end:
-                began = time.perf_counter()
-                step()
-                times.append(time.perf_counter() - began)
-            reply = {"seconds": float(np.median(times))}
+            reply = {"seconds": turn(step, command["seconds"])}
         print(json.dumps(reply), flush=True)
-
-
-class Side:
-    """A process that serves one side."""
-
-    def __init__(self, side, threads, cpus):
-        root = str(Path(__file__).parents[1])
-        env = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "FASTDL_NUM_THREADS"), str(threads))}
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "bench.optimizers", "--serve", side, "--threads", str(threads)]
-        pin = (lambda: os.sched_setaffinity(0, cpus)) if hasattr(os, "sched_setaffinity") else None
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=root, preexec_fn=pin
-        )
-        self.side = side
-
-    def ask(self, **command):
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the {self.side} process ended on {command}")
-        return json.loads(line)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.process.stdin.close()
-        self.process.wait(20)
 
 
 def compare(sides, name, size, pairs):
@@ -135,7 +114,6 @@ def compare(sides, name, size, pairs):
 
 def measure(threads, pairs, names, sizes):
     """Rows of results for a number of threads; prints them as they come."""
-    bandwidth = roofline.measure([threads])[threads]["triad"]
     torch = find_spec("torch") is not None
     rows = []
     print(
@@ -146,20 +124,25 @@ def measure(threads, pairs, names, sizes):
         if torch and name not in ("AdamP", "SGDP"):
             kinds += ["torch", "torch fused"] if name in FUSED else ["torch"]
         with ExitStack() as stack:
-            sides = [stack.enter_context(Side(kind, threads, cpus_for(threads))) for kind in kinds]
+            sides = [
+                stack.enter_context(Worker(kind, threads, cpus_for(threads), "optimizers"))
+                for kind in ["memory", *kinds]
+            ]
             for size in sizes:
-                times = compare(sides, name, size, pairs)
+                times = compare(sides if size == "large" else sides[1:], name, size, pairs)
                 numbers = sum(int(np.prod(s)) for s in SHAPES[size])
-                seconds = {side: float(np.median(t)) for side, t in times.items()}
+                seconds = {kind: float(np.median(times[kind])) for kind in kinds}
                 row = {"optimizer": name, "size": size, "threads": threads, "seconds": seconds, "ratios": {}}
-                row["share"] = OPTIMIZERS[name][1] * 4 * numbers / bandwidth / seconds["fastdl"]
                 text = f"{name:<10} {size:<6} fastdl {seconds['fastdl'] * 1e6:>9.1f}"
                 for kind in kinds[1:]:
                     ratio, (low, high) = ratio_and_interval(times[kind], times["fastdl"])
                     row["ratios"][kind] = {"ratio": ratio, "interval": [low, high]}
                     text += f"   {kind} {seconds[kind] * 1e6:>9.1f}: {ratio:.2f} [{low:.2f}, {high:.2f}]"
                 if size == "large":
-                    text += f"   share of the bandwidth {row['share']:.0%}"
+                    moved = OPTIMIZERS[name][1] * 4 * numbers
+                    row["share"], (low, high) = ratio_and_interval(moved * times["memory"], times["fastdl"])
+                    row["share_interval"] = [low, high]
+                    text += f"   share of the bandwidth {row['share']:.0%} [{low:.0%}, {high:.0%}]"
                 print(text, flush=True)
                 rows.append(row)
     return rows
@@ -172,15 +155,14 @@ def main():
     parser.add_argument("--only", nargs="+", choices=OPTIMIZERS, default=list(OPTIMIZERS))
     parser.add_argument("--size", nargs="+", choices=("small", "large"), default=["small", "large"])
     parser.add_argument("--out", help="file for the results (JSON)")
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.serve:
-        serve(args.serve, args.threads[0])
-        return
     rows = [row for n in args.threads for row in measure(n, args.pairs, args.only, args.size)]
     if args.out:
         Path(args.out).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 3 and sys.argv[1] in SIDES:
+        serve(sys.argv[1], int(sys.argv[2]))
+    else:
+        main()

@@ -22,15 +22,15 @@ REPEATS = 3  # times that a preempted turn is tried again
 
 
 class Worker:
-    """The process of one side."""
+    """The process of one side: a line of JSON to it, a line of JSON back. `program` is a module of this package."""
 
-    def __init__(self, side, threads, cpus):
+    def __init__(self, side, threads, cpus, program="worker"):
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "FASTDL_NUM_THREADS": str(threads)}
         env["OPENBLAS_NUM_THREADS"] = str(threads)
         if __package__ == "bench":  # in a checkout; an empty entry would mean the current folder
             root = str(Path(__file__).parents[1])
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", f"{__package__}.worker", side, str(threads)]
+        command = [sys.executable, "-m", f"{__package__}.{program}", side, str(threads)]
         pin = (lambda: os.sched_setaffinity(0, cpus)) if hasattr(os, "sched_setaffinity") else None
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, preexec_fn=pin

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .roofline import bandwidth
 from .workloads import WORKLOADS
 
 FASTDL, TORCH, GREY = "#1b6ca8", "#d1603d", "#888888"
@@ -29,13 +30,13 @@ def roofline(results, file, threads=1):
         return
     known = {w.name: w for w in WORKLOADS}
     figure, axes = _axes(9, 5.6)
-    bandwidth = max(limit[what] for what in ("read", "copy", "triad"))
+    memory = bandwidth(limit)
     intensity = np.logspace(-1, 3.3, 200)
-    axes.plot(intensity, np.minimum(limit["flops"], bandwidth * intensity) / 1e9, color="black", lw=1.5)
+    axes.plot(intensity, np.minimum(limit["flops"], memory * intensity) / 1e9, color="black", lw=1.5)
     axes.text(
         1100, limit["flops"] / 1e9 * 1.06, f"{limit['flops'] / 1e9:.0f} GFLOP/s", ha="right", va="bottom", fontsize=8
     )
-    axes.text(0.12, bandwidth * 0.12 / 1e9 * 1.25, f"{bandwidth / 1e9:.0f} GB/s", rotation=38, fontsize=8)
+    axes.text(0.12, memory * 0.12 / 1e9 * 1.25, f"{memory / 1e9:.0f} GB/s", rotation=38, fontsize=8)
     markers = dict(zip(FAMILIES, "osDv^P*X.", strict=True))
     shown = set()
     for row in rows:

@@ -109,8 +109,9 @@ def markdown(results):
         lines += [f"## {n} thread{'s' if n > 1 else ''}", ""]
         if limit:
             lines += [
-                f"Measured limits: {limit['flops'] / 1e9:.0f} GFLOP/s, read {limit['read'] / 1e9:.1f} GB/s, "
-                f"copy {limit['copy'] / 1e9:.1f} GB/s, triad {limit['triad'] / 1e9:.1f} GB/s.",
+                f"Measured limits: {limit['flops'] / 1e9:.0f} GFLOP/s, "
+                + ", ".join(f"{what} {limit[what] / 1e9:.1f} GB/s" for what in roofline.PASSES if what in limit)
+                + ".",
                 "",
             ]
         s = summary([row for row in results["rows"] if row["threads"] == n], known)

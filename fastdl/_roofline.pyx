@@ -57,14 +57,17 @@ def flops_per_second(int chunks, double seconds=0.2, int repeats=5):
 
 
 def bytes_per_second(what, long megabytes=256, int chunks=64, int repeats=5):
-    """Bytes/s of "read", "copy" or "triad" over arrays of that size, counting what the program reads and writes."""
+    """Bytes/s of "read", "copy", "triad" or "update" (a triad in place) over arrays of that size, counting all that moves.
+
+    Copy and triad write over lines that they did not read, which the caches fetch first: one stream more.
+    """
     cdef fd_roofline_args args
     cdef long flops = 0
-    passes = {"read": (FD_PASS_READ, 1), "copy": (FD_PASS_COPY, 2), "triad": (FD_PASS_TRIAD, 3)}
+    passes = {"read": (FD_PASS_READ, 1), "copy": (FD_PASS_COPY, 3), "triad": (FD_PASS_TRIAD, 4), "update": (FD_PASS_TRIAD, 3)}
     cdef long n = megabytes * 2 ** 18 // chunks // 256 * 256
     cdef cnp.ndarray a = np.ones(n * chunks, np.float32)
-    cdef cnp.ndarray b = np.ones(n * chunks if what == "triad" else 1, np.float32)
-    cdef cnp.ndarray c = np.ones(n * chunks if what != "read" else chunks, np.float32)
+    cdef cnp.ndarray b = np.ones(n * chunks if what in ("triad", "update") else 1, np.float32)
+    cdef cnp.ndarray c = a if what == "update" else np.ones(n * chunks if what != "read" else chunks, np.float32)
     args.what, streams = passes[what]
     args.chunks = chunks
     args.n = n

@@ -102,6 +102,7 @@ def test_share_of_the_roofline():
     limit = {"flops": 100e9, "read": 20e9, "copy": 10e9, "triad": 15e9}
     assert roofline.share(limit, 50e9, 1, 1.0) == pytest.approx(0.5)
     assert roofline.share(limit, 1, 5e9, 0.5) == pytest.approx(0.5)
+    assert roofline.share({**limit, "update": 40e9}, 1, 5e9, 0.5) == pytest.approx(0.25)
 
 
 def test_workloads_are_well_formed():
