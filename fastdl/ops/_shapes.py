@@ -7,6 +7,7 @@ import numpy as np
 from fastdl.autograd import Tensor
 
 _sum = np.add.reduce
+_ones = {}  # by length, float32 and float64
 
 
 def axis_of(dim, ndim, op, extra=0):
@@ -43,14 +44,32 @@ def sizes_of(args):
 
 
 def add_up(array, axes, keepdims):
-    """array.sum(axes): that method goes through a Python function, and NumPy takes an int faster than a tuple of one."""
-    return _sum(array, axes[0] if len(axes) == 1 else axes, None, None, keepdims)
+    """array.sum(axes): that method goes through a Python function, and NumPy takes an int faster than a tuple of one.
+
+    A small matrix is multiplied by ones, which takes half the time: np.add.reduce sets up an iterator for 1 microsecond.
+    """
+    if len(axes) != 1:
+        return _sum(array, axes, None, None, keepdims)
+    axis = axes[0]
+    if array.ndim == 2 and not keepdims and array.size <= 4096 and array.dtype.kind == "f":
+        ones = _row_of_ones(array.shape[axis], array.dtype)
+        return ones.dot(array) if axis == 0 else array.dot(ones)
+    return _sum(array, axis, None, None, keepdims)
+
+
+def _row_of_ones(n, dtype):
+    row = _ones.get((n, dtype))
+    if row is None:
+        if len(_ones) > 100:
+            _ones.clear()
+        row = _ones[n, dtype] = np.ones(n, dtype)
+    return row
 
 
 def sum_to_shape(array, shape):
     """array summed over the axes along which `shape` was repeated when it was broadcast."""
     lead = array.ndim - len(shape)
     if lead == 1 and array.shape[1:] == shape:  # a bias, mostly
-        return _sum(array, 0)
+        return add_up(array, (0,), False)
     axes = tuple([i for i in range(array.ndim) if i < lead or (shape[i - lead] == 1 and array.shape[i] != 1)])
     return add_up(array, axes, False).reshape(shape)

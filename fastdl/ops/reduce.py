@@ -87,7 +87,7 @@ class Mean(Function):
         ctx.count = count
         if count == 0:
             return wrap(quietly(np.true_divide, total, a.dtype.type(0)))
-        return wrap(total / constant(count, a.dtype).array)
+        return wrap(np.true_divide(total, constant(count, a.dtype).array, total if total.ndim else None))
 
     @staticmethod
     def backward(ctx: Function, dy: TensorBase):
