@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 RUNGS = ("naive", "numpy", "numba", "cython")
+BENCHES = ("kernels", "models", "zoo", "sequences", "generative", "rivals", "roofline")
 
 
 def recipes() -> list[str]:
@@ -138,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--threads", type=positive, metavar="N", help="threads of kernels and BLAS (default: all)")
 
     bench = command("bench", "fastdl against PyTorch, in turn on the same cores, and the share of the roofline")
-    bench.add_argument("what", nargs="?", choices=("kernels", "models", "zoo", "roofline"), default="kernels")
+    bench.add_argument("what", nargs="?", choices=BENCHES, default="kernels")
     bench.add_argument("--only", metavar="TEXT", help="workloads whose name holds TEXT")
     bench.add_argument("--threads", type=positive, nargs="+", metavar="N", help="thread counts (default 1 and all)")
     bench.add_argument("--pairs", type=positive, default=20, metavar="N", help="turns of each side (default 20)")
@@ -146,7 +147,9 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--no-errors", action="store_true", help="leave out the comparison with float64, which takes long"
     )
-    bench.add_argument("--out", metavar="FOLDER", help="write benchmarks.json and benchmarks.md there")
+    bench.add_argument(
+        "--out", metavar="FOLDER", help="write benchmarks.json and .md there (networks: benchmarks_models)"
+    )
 
     gate = command("gate", "prove one entry of the course: train, judge on held-out data, compare with its bound")
     gate.add_argument("name", metavar="GATE", help="its name or the number of its entry; `list` for all of them")

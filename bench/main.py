@@ -8,6 +8,7 @@ from fastdl import _info, threads
 from . import pair, report, roofline
 from .workloads import WORKLOADS
 
+FILES = {"kernels": "benchmarks", "models": "benchmarks"}  # of the others: benchmarks_models
 SHARE_OF_BAR = 0.8  # what a lower instruction set than the machine's must reach of the ratio asked for
 
 
@@ -30,7 +31,8 @@ def run(args):
         sides = ("fastdl",)
     rows, versions = [], set()
     for n in counts:
-        print(f"\n{n} thread{'s' if n > 1 else ''}: milliseconds, ratio = PyTorch's time / fastdl's")
+        other = "the rival" if args.what == "rivals" else "PyTorch"
+        print(f"\n{n} thread{'s' if n > 1 else ''}: milliseconds, ratio = {other}'s time / fastdl's")
         for workload in chosen:
             row = side_by_side(workload, n, args, sides)
             if row is None:
@@ -42,19 +44,30 @@ def run(args):
             versions |= set(row["versions"].values())
             for c in report.cells(row, workload):
                 print(
-                    f"{c['workload']:<46} {c['pass'][:12]:<12} {c['fastdl']:>8} {c['torch']:>8}  {c['ratio']:<22} "
+                    f"{c['workload']:<56} {c['pass'][:12]:<12} {c['fastdl']:>8} {c['torch']:>8}  {c['ratio']:<22} "
                     f"asked {c['bar']:<5} {c['verdict']:<4} limit {c['share']:>5}  error {c['error']}",
                     flush=True,
                 )
             for rung, seconds in row["rungs"].items():
                 print(f"{'':<46} on {rung}: " + ", ".join(f"{k} {report.human(v)} ms" for k, v in seconds.items()))
+        of_all = report.summary([row for row in rows if row["threads"] == n], {w.name: w for w in chosen})
+        if of_all and of_all["count"] > 1:
+            ratio, name = of_all["lowest"]
+            print(f"{of_all['count']} ratios, geometric mean {of_all['mean']:.2f}, lowest {ratio:.2f} ({name})")
     machine = {"cpu": _info.cpu_name(), "isa": _info.collect()["isa"], "versions": sorted(versions)}
     if args.out and rows:
-        print(f"\nsaved {report.save(args.out, rows, limits, machine, tier)}")
+        print(
+            f"\nsaved {report.save(args.out, rows, limits, machine, tier, FILES.get(args.what, 'benchmarks_models'))}"
+        )
 
 
 def side_by_side(workload, threads, args, sides):
     """The row of a workload; fastdl's part alone where PyTorch cannot take part, None where fastdl fails too."""
+    if workload.rival != "torch":
+        if not importlib.util.find_spec(workload.needs):
+            print(f"{workload.name}: skipped, {workload.needs} is not installed", flush=True)
+            return None
+        sides = (workload.rival, "fastdl")
     able = sides if importlib.util.find_spec(workload.needs) else ("fastdl",)
     for taking_part in dict.fromkeys([able, ("fastdl",)]):
         try:

@@ -9,12 +9,14 @@ from pathlib import Path
 from . import roofline
 from .workloads import WORKLOADS
 
+SAME = 1e-3  # relative distance up to which the losses and scores of a network count as the same
 
-def save(folder, rows, limits, machine, tier=None):
-    """Add the rows to the files in `folder`; those of an instruction set that was forced (tier) have files of their own."""
+
+def save(folder, rows, limits, machine, tier=None, name="benchmarks"):
+    """Add the rows to the files `name` in `folder`; those of an instruction set that was forced (tier) have files of their own."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"benchmarks_{tier}" if tier else "benchmarks"
+    stem = f"{name}_{tier}" if tier else name
     file = folder / f"{stem}.json"
     known = json.loads(file.read_text()) if file.exists() else {"rows": []}
     fresh = {(row["workload"], row["threads"]) for row in rows}
@@ -25,7 +27,7 @@ def save(folder, rows, limits, machine, tier=None):
     results = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "limits": limits, "rows": merged}
     file.write_text(json.dumps(results, indent=1) + "\n")
     (folder / f"{stem}.md").write_text(markdown(results))
-    if importlib.util.find_spec("matplotlib") and not tier:
+    if importlib.util.find_spec("matplotlib") and stem == "benchmarks":
         from . import plot
 
         plot.roofline(results, folder / "roofline.png")
@@ -67,22 +69,34 @@ def human(seconds):
     return f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:.0f}"
 
 
+PASSES = {
+    True: {"fwd": "forward", "both": "forward and backward"},  # of a kernel
+    False: {"fwd": "inference", "both": "step"},
+}
+
+
 def cells(row, workload):
     """One line of the table for each pass."""
     for name, p, flops, moved, bar in passes_of(row, workload):
-        fast, torch = p["seconds"]["fastdl"], p["seconds"].get("torch")
+        fast, torch = p["seconds"]["fastdl"], p["seconds"].get(workload.rival)
         limit = row.get("limit")
         share = roofline.share(limit, flops, moved, fast) if limit else None
         error = p.get("error", {}).get("fastdl")
+        text, met = workload.name, "yes" if torch and bar and p["ratio"] >= bar else "no"
+        if workload.rate:
+            count, what = workload.rate
+            text += f" ({count / fast:.1f} {what}/s" + (f", PyTorch {count / torch:.1f})" if torch else ")")
+        if workload.group != "kernels" and error is not None and not error <= SAME:
+            met = "other results"
         yield {
-            "workload": workload.name,
+            "workload": text,
             "threads": row["threads"],
-            "pass": {"fwd": "forward", "both": "forward and backward"}[name] if workload.group == "kernels" else "step",
+            "pass": PASSES[workload.group == "kernels"][name],
             "fastdl": human(fast),
             "torch": human(torch) if torch else "-",
             "ratio": f"{p['ratio']:.2f} ({p['interval'][0]:.2f} to {p['interval'][1]:.2f})" if torch else "-",
             "bar": f"{bar:g}" if bar else "-",
-            "verdict": "" if not (torch and bar) else "yes" if p["ratio"] >= bar else "no",
+            "verdict": met if torch and bar else "",
             "share": f"{share:.0%}" if share is not None else "-",
             "error": f"{error:.1e}" if error is not None else "-",
             "preempted": sum(p["preempted_turns"].values()),
@@ -92,10 +106,12 @@ def cells(row, workload):
 def markdown(results):
     known = {w.name: w for w in WORKLOADS}
     machine = results["machine"]
+    groups = dict.fromkeys(known[row["workload"]].group for row in results["rows"] if row["workload"] in known)
+    commands = " and ".join(f"`python -m bench {group} --out docs`" for group in groups)
     lines = [
         "# Results",
         "",
-        "Written by `python -m bench kernels --out docs` and `python -m bench models --out docs`; do not edit.",
+        f"Written by {commands}; do not edit.",
         "",
         f"{results['date']}, {machine['cpu']}, {machine['isa']}; {', '.join(machine['versions'])}. Two pinned processes take",
         "turns (bench/pair.py). Times are medians in milliseconds; ratio is PyTorch's time over fastdl's (above 1: fastdl is",
@@ -136,7 +152,7 @@ def markdown(results):
 
 def memory(rows):
     """The table of what a workload adds to the peak of the process's memory."""
-    both = [row for row in rows if len(row.get("memory", {})) == 2]
+    both = [row for row in rows if row.get("memory", {}).keys() >= {"fastdl", "torch"}]
     if not both:
         return []
     lines = [

@@ -4,6 +4,9 @@ Both have the same names (F.conv2d, nn.LSTM, optim.Adam), so a side only makes a
 the same on both sides: they come from NumPy with a fixed seed, in the order in which the workload asks for them.
 """
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
 
@@ -110,13 +113,83 @@ class Torch(Side):
         return net.eval()
 
     def numpy(self, tensor):
-        return tensor.detach().contiguous().numpy()
+        return tensor if isinstance(tensor, np.ndarray) else tensor.detach().contiguous().numpy()
 
     def set_threads(self, n):
         self.lib.set_num_threads(n)
 
     def version(self):
         return f"PyTorch {self.lib.__version__}"
+
+
+class OnnxRuntime(Torch):
+    """PyTorch's network, exported once and run by ONNX Runtime. In float64, where it is the reference, PyTorch runs it."""
+
+    options = ("",)
+
+    def set_threads(self, n):
+        super().set_threads(n)
+        self.threads = n
+
+    def for_inference(self, net):
+        net.eval()
+        return net if self.dtype == "float64" else Exported(self, net)
+
+    def session(self, file):
+        """A function of one array."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda array: session.run(None, {name: array})[0]
+
+    def version(self):
+        import onnxruntime
+
+        return f"ONNX Runtime {onnxruntime.__version__}"
+
+
+class OpenVino(OnnxRuntime):
+    """The same through OpenVINO, asked for least latency in float32."""
+
+    def session(self, file):
+        import openvino
+
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self.threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        compiled = openvino.Core().compile_model(file, "CPU", settings)
+        request = compiled.create_infer_request()
+
+        def run(array):
+            request.infer({0: array}, share_inputs=True)
+            return request.get_output_tensor(0).data
+
+        return run
+
+    def version(self):
+        import openvino
+
+        return f"OpenVINO {openvino.__version__.split('-')[0]}"
+
+
+class Exported:
+    """A network of torch as an ONNX file, which `side` opens at the first call, when the input's shape is known."""
+
+    def __init__(self, side, net):
+        self.side, self.net, self.call = side, net, None
+
+    def __call__(self, x):
+        if self.call is None:
+            with tempfile.TemporaryDirectory() as folder:
+                file = str(Path(folder, "network.onnx"))
+                self.side.lib.onnx.export(self.net, (x,), file, dynamo=False)
+                self.call = self.side.session(file)
+        return np.array(self.call(x.numpy()))
 
 
 class Fastdl(Side):
@@ -184,4 +257,4 @@ class Fastdl(Side):
         return f"fastdl {self.lib.__version__} ({_native.isa})"
 
 
-SIDES = {"torch": Torch, "fastdl": Fastdl}
+SIDES = {"torch": Torch, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "fastdl": Fastdl}

@@ -5,30 +5,10 @@ A builder returns the timed calls: "fwd" (no tape) and "both" (forward and the g
 is how many times both passes together cost that.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from . import zoo
-
-
-@dataclass(frozen=True)
-class Workload:
-    name: str
-    group: str  # kernels, models or zoo
-    build: Callable
-    sizes: tuple
-    flops: float
-    bytes: float
-    factor: float = 3.0
-    bar_fwd: float | None = None  # PyTorch's time over fastdl's that is asked for
-    bar_both: float | None = None
-    options: dict = field(default_factory=dict)
-    needs: str = "torch"  # package without which PyTorch cannot take part
-
-    def make(self, side):
-        return self.build(side, *self.sizes, **self.options)
+from . import generative, sequences, zoo
+from .workload import Workload
 
 
 def matmul(s, M, K, N):
@@ -222,27 +202,6 @@ def _roi(kind, N, C, H, W, boxes, size, fwd, both):
     return Workload(name, "kernels", roi, sizes, cells, moved, 2, fwd, both, needs="torchvision")
 
 
-# name, batch of the training step, multiply-adds of one image at 224x224, parameters
-IMAGE_NETS = [
-    ("alexnet", 8, 714e6, 61.10e6),
-    ("vgg16", 2, 15.47e9, 138.36e6),
-    ("googlenet", 4, 1.498e9, 6.62e6),
-    ("resnet18", 8, 1.814e9, 11.69e6),
-    ("resnet50", 4, 4.089e9, 25.56e6),
-    ("densenet121", 4, 2.834e9, 7.98e6),
-    ("mobilenet_v2", 8, 301e6, 3.50e6),
-    ("vit_b_16", 2, 17.56e9, 86.57e6),
-]
-
-
-def _image_nets():
-    for name, batch, macs, parameters in IMAGE_NETS:
-        step = (f"{name} batch {batch}, training step", "zoo", zoo.train_image_net, (name, batch), 2 * batch * macs)
-        yield Workload(*step, 20 * parameters, 3, None, 1.0, needs="torchvision")
-        infer = (f"{name} batch 1, inference", "zoo", zoo.infer_image_net, (name,), 2 * macs, 4 * parameters, 1, 1.0)
-        yield Workload(*infer, needs="torchvision")
-
-
 WORKLOADS = [
     _matmul(256, 256, 256, 1.08),
     _matmul(1024, 1024, 1024, 1.08),
@@ -293,5 +252,7 @@ WORKLOADS = [
         "GPT 4 layers d=128, batch 16x64, AdamW step", "models", gpt, (16, 64, 4, 128, 4, 65),
         16 * 64 * 2 * (4 * 12 * 128**2 + 65 * 128) + 4 * 4 * 16 * 64 * 64 * 128 / 2, 28 * 800_000, 3, None, 1.5,
     ),
-    *_image_nets(),
+    *zoo.WORKLOADS,
+    *sequences.WORKLOADS,
+    *generative.WORKLOADS,
 ]  # fmt: skip

@@ -109,7 +109,9 @@ def test_workloads_are_well_formed():
     names = [w.name for w in workloads.WORKLOADS]
     assert len(set(names)) == len(names)
     for w in workloads.WORKLOADS:
-        assert w.flops > 0 and w.bytes > 0 and w.group in ("kernels", "models", "zoo")
+        assert (
+            w.flops > 0 and w.bytes > 0 and w.group in ("kernels", "models", "zoo", "sequences", "generative", "rivals")
+        )
         assert w.bar_fwd or w.bar_both, f"{w.name} has nothing to reach"
 
 
