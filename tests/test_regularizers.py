@@ -376,6 +376,10 @@ def test_folding_changes_no_output(with_example, left):
 def test_folding_says_when_there_is_nothing():
     with pytest.raises(ValueError, match="has no BatchNorm right after a layer; hint: with an example"):
         nn.fold_batchnorm(Block())
+    with pytest.raises(
+        ValueError, match="no BatchNorm right after a layer"
+    ):  # of (N, 3, 5): normalized along the other axis
+        nn.fold_batchnorm(nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(3)))
 
     class Twice(nn.Module):
         def __init__(self):

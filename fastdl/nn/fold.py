@@ -1,11 +1,14 @@
-"""Batch normalization folded into the layer before it: in evaluation mode both are one affine map."""
+"""Batch normalization folded into the layer before it: in evaluation mode both are one affine map, and one pass over memory.
+
+fuse (Module.fuse) does it in place for the convolutions of vision models, fold_batchnorm in a copy, for any affine layer.
+"""
 
 import copy
 from itertools import pairwise
 
 import numpy as np
 
-from fastdl.autograd import no_grad
+from fastdl.autograd import no_grad, wrote
 from fastdl.nn import functional as F
 from fastdl.nn.containers import Sequential
 from fastdl.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
@@ -25,6 +28,26 @@ class Folded(Module):
         return F.relu(x) if act == "relu" else x
 
 
+def fuse(module):
+    """Fold every BatchNorm2d into the Conv2d right before it, in place; returns the module.
+
+    Pairs are neighbours in a Sequential, and what a block lists in conv_bn_pairs. Folded batch norms become Identities; the
+    keys of state_dict change, so load weights before. For evaluation mode only; layers with hooks stay as they are.
+    """
+    if module.training:
+        raise RuntimeError(
+            f"fuse: {type(module).__name__} is in training mode, where batch norm uses the batch; call eval() first"
+        )
+    for owner in list(module.modules()):
+        for first, second in _neighbours(owner):
+            conv, norm = getattr(owner, first), getattr(owner, second)
+            plain = type(conv) is Conv2d and type(norm) is BatchNorm2d and not (conv._hooked or norm._hooked)
+            if plain and _foldable(conv, norm):
+                _fold(conv, norm)
+                setattr(owner, second, Identity().eval())
+    return module
+
+
 def fold_batchnorm(model, *example):
     """A copy of `model` in evaluation mode, its BatchNorms folded into the Linear or convolution before them.
 
@@ -32,7 +55,6 @@ def fold_batchnorm(model, *example):
     Without an example: the pairs that follow each other in a Sequential. With the inputs of one call: all pairs in which the
     output of a layer is what a BatchNorm is given, wherever the model calls them; the result is compared with the model's.
 
-    See also nn.fuse.fuse, which does it in place for Conv2d and BatchNorm2d, in the blocks that name their pairs.
     Errors  ValueError if nothing was found, or if the folded model computes something else on the example
     """
     folded = copy.deepcopy(model).eval()
@@ -43,12 +65,12 @@ def fold_batchnorm(model, *example):
     with no_grad():
         want = folded(*example) if example else None
         for layer, norm in pairs:
-            _merge(layer, norm)
+            _fold(layer, norm)
         norms = {id(norm) for _, norm in pairs}
         for owner in list(folded.modules()):
             for name, child in list(owner._modules.items()):
                 if id(child) in norms:
-                    setattr(owner, name, Identity() if isinstance(owner, Sequential) else Folded())
+                    setattr(owner, name, (Identity() if isinstance(owner, Sequential) else Folded()).eval())
         if example:
             got = folded(*example)
             if not np.allclose(got.array, want.array, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(want.array).max()))):
@@ -59,22 +81,16 @@ def fold_batchnorm(model, *example):
     return folded
 
 
-def _foldable(layer, norm):
-    return (
-        type(layer) in _AFFINE
-        and type(norm) in (BatchNorm1d, BatchNorm2d)
-        and norm.running_mean is not None
-        and "weight" in layer._parameters
-    )
+def _neighbours(owner):
+    """The names of layers and of the batch norms right after them."""
+    if isinstance(owner, Sequential):
+        yield from pairwise(list(owner._modules))
+    yield from getattr(owner, "conv_bn_pairs", ())
 
 
 def _in_sequence(model):
-    pairs = []
-    for owner in model.modules():
-        if isinstance(owner, Sequential):
-            members = list(owner)
-            pairs += [(a, b) for a, b in pairwise(members) if _foldable(a, b)]
-    return pairs
+    found = [pairwise(owner) for owner in model.modules() if isinstance(owner, Sequential)]
+    return [(layer, norm) for pairs in found for layer, norm in pairs if _foldable(layer, norm)]
 
 
 def _traced(model, example):
@@ -105,25 +121,31 @@ def _traced(model, example):
     return [(layer, norm) for layer, norm in pairs if calls[id(layer)] == calls[id(norm)] == 1]
 
 
-def _merge(layer, norm):
+def _foldable(layer, norm):
+    """Whether the two can be one layer: a known one that owns its weight, and statistics of its outputs."""
+    return (
+        type(layer) in _AFFINE
+        and type(norm) in (BatchNorm1d, BatchNorm2d)
+        and norm.running_mean is not None
+        and norm.num_features == (layer.out_features if type(layer) is Linear else layer.out_channels)
+        and "weight" in layer._parameters
+    )
+
+
+def _fold(layer, norm):
+    """Give the layer, in place, the weight and bias that do the work of both; computed in float64."""
+    weight = layer.weight.array
     scale = 1 / np.sqrt(norm.running_var.array.astype(np.float64) + norm.eps)
     if norm.weight is not None:
-        scale = scale * norm.weight.array
-    shift = -norm.running_mean.array * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias.array
-    weight = layer.weight.array
+        scale *= norm.weight.array
+    shift = (0 if layer.bias is None else layer.bias.array.astype(np.float64)) - norm.running_mean.array
+    shift = shift * scale + (0 if norm.bias is None else norm.bias.array)
     if isinstance(
         layer, (ConvTranspose1d, ConvTranspose2d)
-    ):  # (C, O / groups, ...): groups of outputs lie one after the other
-        groups = layer.groups
-        per = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
-        weight[...] = (per * scale.reshape(groups, 1, -1, 1)).reshape(weight.shape)
-    else:
+    ):  # (C, O / groups, ...): the outputs of a group on its channels
+        per_group = weight.reshape(layer.groups, -1, weight.shape[1], int(np.prod(weight.shape[2:])))
+        weight[...] = (per_group * scale.reshape(layer.groups, 1, -1, 1)).reshape(weight.shape)
+    else:  # (O, ...)
         weight[...] = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
-    bias = shift if layer.bias is None else shift + layer.bias.array * scale
-    bias = Parameter(bias.astype(weight.dtype))
-    if layer.bias is None:
-        layer.register_parameter("bias", bias)
-    else:
-        layer.bias.array[...] = bias.array
+    wrote(layer.weight, "fold")
+    layer.bias = Parameter(shift.astype(weight.dtype), requires_grad=layer.weight.requires_grad)

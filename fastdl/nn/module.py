@@ -329,8 +329,8 @@ class Module:
         return self.train(False)
 
     def fuse(self):
-        """Fold batch norms into the convolutions before them, in place, for inference (see nn.fuse); returns this module."""
-        from fastdl.nn.fuse import fuse
+        """Fold batch norms into the convolutions before them, in place, for inference (see nn/fold.py); returns this module."""
+        from fastdl.nn.fold import fuse
 
         return fuse(self)
 
