@@ -65,71 +65,35 @@ def nag_step(params, grads, momenta, lr, momentum=0.9, decay=0.0, maximize=False
 
 
 def adam_step(
-    params,
-    grads,
-    means,
-    squares,
-    tops,
-    step,
-    lr,
-    beta1=0.9,
-    beta2=0.999,
-    eps=1e-8,
-    decay=0.0,
-    decoupled=False,
-    maximize=False,
-    eps_inside=False,
-):
+    params, grads, means, squares, tops,
+    step, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0, decoupled=False, maximize=False, eps_inside=False,
+):  # fmt: skip
     """Update params, means, squares and tops in place; step counts from 1. See the top of this file."""
     correction1, root2 = 1 - beta1**step, sqrt(1 - beta2**step)
     step_size = lr * root2 / correction1 if eps_inside else lr / correction1
-    keep, decay = (1 - lr * decay, 0.0) if decoupled else (1.0, decay)
+    keep, decay = _kept(lr, decay, decoupled)
     for rung, lists in _by_dtype("adam", params, grads, means, squares, tops):
         rung.adam(*lists, beta1, beta2, eps, decay, keep, step_size, root2, maximize, eps_inside)
 
 
 def nadam_step(
-    params,
-    grads,
-    means,
-    squares,
-    step,
-    lr,
-    mean_weight,
-    grad_weight,
-    beta1=0.9,
-    beta2=0.999,
-    eps=1e-8,
-    decay=0.0,
-    decoupled=False,
-    maximize=False,
-):
+    params, grads, means, squares,
+    step, lr, mean_weight, grad_weight, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0, decoupled=False, maximize=False,
+):  # fmt: skip
     """Update params, means and squares in place; the weights are those of m and g in the step. See the top of this file."""
-    keep, decay = (1 - lr * decay, 0.0) if decoupled else (1.0, decay)
+    keep, decay = _kept(lr, decay, decoupled)
     root2 = sqrt(1 - beta2**step)
     for rung, lists in _by_dtype("nadam", params, grads, means, squares):
         rung.nadam(*lists, beta1, beta2, eps, decay, keep, lr, mean_weight, grad_weight, root2, maximize)
 
 
 def radam_step(
-    params,
-    grads,
-    means,
-    squares,
-    step,
-    lr,
-    beta1=0.9,
-    beta2=0.999,
-    eps=1e-8,
-    decay=0.0,
-    decoupled=False,
-    maximize=False,
-    threshold=5.0,
-    degenerated_to_sgd=True,
-):
+    params, grads, means, squares,
+    step, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0, decoupled=False, maximize=False, threshold=5.0, degenerated_to_sgd=True,
+):  # fmt: skip
     """Update params, means and squares in place; step counts from 1. See the top of this file."""
     correction1 = 1 - beta1**step
-    keep, decay = (1 - lr * decay, 0.0) if decoupled else (1.0, decay)
+    keep, decay = _kept(lr, decay, decoupled)
     rectification = rectify(step, beta2, threshold)
     if rectification is not None:
         step_size = lr * rectification * sqrt(1 - beta2**step) / correction1
@@ -167,40 +131,18 @@ def adadelta_step(params, grads, squares, deltas, lr=1.0, rho=0.9, eps=1e-6, dec
 
 
 def rmsprop_step(
-    params,
-    grads,
-    squares,
-    means,
-    momenta,
-    lr,
-    alpha=0.99,
-    eps=1e-8,
-    decay=0.0,
-    momentum=0.0,
-    maximize=False,
-    eps_inside=False,
-):
+    params, grads, squares, means, momenta,
+    lr, alpha=0.99, eps=1e-8, decay=0.0, momentum=0.0, maximize=False, eps_inside=False,
+):  # fmt: skip
     """Update params, squares, means (centered, else None) and momenta (or None) in place; see the top of this file."""
     for rung, lists in _by_dtype("rmsprop", params, grads, squares, means, momenta):
         rung.rmsprop(*lists, lr, alpha, eps, decay, momentum, maximize, eps_inside)
 
 
 def adamp_step(
-    params,
-    grads,
-    means,
-    squares,
-    step,
-    lr,
-    beta1=0.9,
-    beta2=0.999,
-    eps=1e-8,
-    decay=0.0,
-    delta=0.1,
-    ratio=0.1,
-    nesterov=False,
-    maximize=False,
-):
+    params, grads, means, squares,
+    step, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0, delta=0.1, ratio=0.1, nesterov=False, maximize=False,
+):  # fmt: skip
     """Update params, means and squares in place; step counts from 1. See the top of this file."""
     keep, keep_projected = 1 - lr * decay, 1 - lr * decay * ratio
     step_size, root2 = lr / (1 - beta1**step), sqrt(1 - beta2**step)
@@ -209,23 +151,18 @@ def adamp_step(
 
 
 def sgdp_step(
-    params,
-    grads,
-    momenta,
-    lr,
-    momentum=0.0,
-    dampening=0.0,
-    eps=1e-8,
-    decay=0.0,
-    delta=0.1,
-    ratio=0.1,
-    nesterov=False,
-    maximize=False,
-):
+    params, grads, momenta,
+    lr, momentum=0.0, dampening=0.0, eps=1e-8, decay=0.0, delta=0.1, ratio=0.1, nesterov=False, maximize=False,
+):  # fmt: skip
     """Update params and momenta in place; see the top of this file. decay is divided by 1 - momentum."""
     decay = lr * decay / (1 - momentum)
     for rung, lists in _by_dtype("sgdp", params, grads, momenta):
         rung.sgdp(*lists, lr, momentum, dampening, eps, delta, 1 - decay, 1 - decay * ratio, nesterov, maximize)
+
+
+def _kept(lr, decay, decoupled):
+    """(the factor on the parameters, the decay that goes into the gradients)."""
+    return (1 - lr * decay, 0.0) if decoupled else (1.0, decay)
 
 
 def _by_dtype(name, params, grads, *states):

@@ -1,6 +1,5 @@
 """Adadelta: steps in the unit of the parameters, without a learning rate to choose."""
 
-from fastdl.kernels.optim_step import adadelta_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import torch_options
 
@@ -17,23 +16,10 @@ class Adadelta(Fused):
     """
 
     kernel = "adadelta"
+    states = ("square_avg", "acc_delta")
+    takes = ("lr", "rho", "eps", "weight_decay", "maximize")
 
     def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, *, maximize=False, **options):
         torch_options("Adadelta", options)
         settings = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, settings)
-
-    def names(self, group):
-        return ("square_avg", "acc_delta")
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        adadelta_step(
-            params,
-            grads,
-            *states,
-            group["lr"],
-            group["rho"],
-            group["eps"],
-            group["weight_decay"],
-            group["maximize"],
-        )

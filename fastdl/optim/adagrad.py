@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fastdl.kernels.optim_step import adagrad_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import form_of, torch_options
 
@@ -20,6 +19,8 @@ class Adagrad(Fused):
     """
 
     kernel = "adagrad"
+    states = ("sum",)
+    takes = ("lr", "eps", "weight_decay", "maximize", "eps_inside_sqrt")
 
     def __init__(
         self,
@@ -39,20 +40,9 @@ class Adagrad(Fused):
         settings["initial_accumulator_value"] = initial_accumulator_value
         super().__init__(params, {**settings, "eps_inside_sqrt": form_of("Adagrad", form)})
 
-    def names(self, group):
-        return ("sum",)
-
     def start(self, group, p, name):
         return np.full_like(p.array, group["initial_accumulator_value"])
 
     def move(self, group, params, grads, states, numbers, fresh):
-        adagrad_step(
-            params,
-            grads,
-            *states,
-            group["lr"] / (1 + (numbers[0] - 1) * group["lr_decay"]),
-            group["eps"],
-            group["weight_decay"],
-            group["maximize"],
-            group["eps_inside_sqrt"],
-        )
+        lr = group["lr"] / (1 + (numbers[0] - 1) * group["lr_decay"])
+        super().move({**group, "lr": lr}, params, grads, states, numbers, fresh)

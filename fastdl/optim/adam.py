@@ -1,6 +1,5 @@
 """Adam: steps scaled by running means of the gradient and of its square."""
 
-from fastdl.kernels.optim_step import adam_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import form_of, torch_options
 
@@ -23,6 +22,9 @@ class Adam(Fused):
     """
 
     kernel = "adam"
+    takes = (
+        "step", "lr", "betas", "eps", "weight_decay", "decoupled_weight_decay", "maximize", "eps_inside_sqrt",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -47,18 +49,3 @@ class Adam(Fused):
 
     def names(self, group):
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq" if group["amsgrad"] else None)
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        adam_step(
-            params,
-            grads,
-            *states,
-            numbers[0],
-            group["lr"],
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
-            group["decoupled_weight_decay"],
-            group["maximize"],
-            group["eps_inside_sqrt"],
-        )

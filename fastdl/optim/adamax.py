@@ -1,6 +1,5 @@
 """Adamax: Adam with the largest gradient, not the mean of squares, as scale."""
 
-from fastdl.kernels.optim_step import adamax_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import torch_options
 
@@ -16,24 +15,10 @@ class Adamax(Fused):
     """
 
     kernel = "adamax"
+    states = ("exp_avg", "exp_inf")
+    takes = ("step", "lr", "betas", "eps", "weight_decay", "maximize")
 
     def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, *, maximize=False, **options):
         torch_options("Adamax", options)
         settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**settings, "maximize": maximize})
-
-    def names(self, group):
-        return ("exp_avg", "exp_inf")
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        adamax_step(
-            params,
-            grads,
-            *states,
-            numbers[0],
-            group["lr"],
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
-            group["maximize"],
-        )

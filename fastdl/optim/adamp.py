@@ -1,6 +1,5 @@
 """AdamP: Adam that does not lengthen weights whose length means nothing."""
 
-from fastdl.kernels.optim_step import adamp_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import torch_options
 
@@ -20,6 +19,10 @@ class AdamP(Fused):
     """
 
     kernel = "adamp"
+    states = ("exp_avg", "exp_avg_sq")
+    takes = (
+        "step", "lr", "betas", "eps", "weight_decay", "delta", "wd_ratio", "nesterov", "maximize",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -38,22 +41,3 @@ class AdamP(Fused):
         torch_options("AdamP", options)
         settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, {**settings, "delta": delta, "wd_ratio": wd_ratio, "nesterov": nesterov})
-
-    def names(self, group):
-        return ("exp_avg", "exp_avg_sq")
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        adamp_step(
-            params,
-            grads,
-            *states,
-            numbers[0],
-            group["lr"],
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
-            group["delta"],
-            group["wd_ratio"],
-            group["nesterov"],
-            group["maximize"],
-        )

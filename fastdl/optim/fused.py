@@ -2,25 +2,29 @@
 
 import numpy as np
 
-from fastdl.kernels.optim_step import Group
+from fastdl.kernels import optim_step
 from fastdl.optim._plan import Part, Plan, count, gather
 from fastdl.optim.optimizer import Optimizer
 from fastdl.tape import wrote_all
 
 
 class Fused(Optimizer):
-    """Base class: name the states, and write `move`, the call of the kernel.
+    """Base class: name the kernel and what it takes.
 
-    kernel    its name in fastdl/kernels/optim_step.py
+    kernel    <kernel>_step of fastdl/kernels/optim_step.py
+    states    the arrays it takes beside parameters and gradients, in the order of its arguments (names(), where it depends)
+    takes     what follows them: settings of a group ("betas" are two), "step" (from 1), "fresh" (the first step with a state)
     counters  the numbers in the state of a parameter and their type, "step" (how many steps it has made) foremost
     """
 
     kernel = ""
+    states: tuple = ()
+    takes: tuple = ()
     counters: dict = {"step": int}  # noqa: RUF012
 
     def names(self, group) -> tuple:
-        """Names of the states in the order of the kernel's arguments; None for one that this group does without."""
-        raise NotImplementedError(f"{type(self).__name__} must define names(group)")
+        """The states of this group: `states`, with None for one that it does without."""
+        return self.states
 
     def start(self, group, p, name) -> np.ndarray:
         """A state before the first step."""
@@ -28,15 +32,22 @@ class Fused(Optimizer):
 
     def begin(self, group) -> tuple:
         """The numbers in a state before the first step."""
-        return (0,)
+        return (0,) * len(self.counters)
 
     def advance(self, group, numbers) -> tuple:
         """The numbers in a state, one step on."""
-        return (numbers[0] + 1,)
+        return tuple(n + 1 for n in numbers)
 
     def move(self, group, params, grads, states, numbers, fresh) -> None:
-        """Change params and states, lists of ndarrays, in place; numbers are those of this step."""
-        raise NotImplementedError(f"{type(self).__name__} must define move(...)")
+        """Change params and states, lists of ndarrays, in place: the call of the kernel. numbers are those of this step."""
+        known = {**group, "step": numbers[0] if numbers else None, "fresh": fresh}
+        arguments = []
+        for name in self.takes:
+            if name == "betas":
+                arguments += known[name]
+            else:
+                arguments.append(known[name])
+        getattr(optim_step, f"{self.kernel}_step")(params, grads, *states, *arguments)
 
     def step(self, closure=None):
         """One update of every parameter that has a gradient. closure, if given, computes and returns the loss again."""
@@ -69,7 +80,7 @@ class Fused(Optimizer):
         for (_, numbers, fresh), members in parts.items():
             params, values = ([m[i] for m in members] for i in (0, 1))
             columns = [None if name is None else [v[name] for v in values] for name in names]
-            arrays = Group(self.kernel, [p.array for p in params], *columns)
+            arrays = optim_step.Group(self.kernel, [p.array for p in params], *columns)
             known = [name or "" for name in names]
             made.append(Part(params, arrays, values, tuple(known), columns, tuple(self.counters), numbers, fresh))
         return Plan(list(group["params"]), idle, names, made)

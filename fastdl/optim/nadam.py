@@ -1,6 +1,5 @@
 """NAdam: Adam with Nesterov's look-ahead."""
 
-from fastdl.kernels.optim_step import nadam_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import torch_options
 
@@ -17,6 +16,10 @@ class NAdam(Fused):
     """
 
     kernel = "nadam"
+    states = ("exp_avg", "exp_avg_sq")
+    takes = (
+        "step", "lr", "mean_weight", "grad_weight", "betas", "eps", "weight_decay", "decoupled_weight_decay", "maximize",
+    )  # fmt: skip
     counters = {"step": int, "mu_product": float}  # noqa: RUF012
 
     def __init__(
@@ -37,9 +40,6 @@ class NAdam(Fused):
         settings |= {"momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay}
         super().__init__(params, {**settings, "maximize": maximize})
 
-    def names(self, group):
-        return ("exp_avg", "exp_avg_sq")
-
     def begin(self, group):
         return (0, 1.0)
 
@@ -49,20 +49,11 @@ class NAdam(Fused):
     def move(self, group, params, grads, states, numbers, fresh):
         step, product = numbers
         following = _mu(group, step + 1)
-        nadam_step(
-            params,
-            grads,
-            *states,
-            step,
-            group["lr"],
-            following / (1 - product * following),
-            (1 - _mu(group, step)) / (1 - product),
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
-            group["decoupled_weight_decay"],
-            group["maximize"],
-        )
+        weights = {
+            "mean_weight": following / (1 - product * following),
+            "grad_weight": (1 - _mu(group, step)) / (1 - product),
+        }
+        super().move({**group, **weights}, params, grads, states, numbers, fresh)
 
 
 def _mu(group, step):

@@ -1,6 +1,6 @@
 """Nesterov's accelerated gradient: the gradient is taken where the momentum is about to lead."""
 
-from fastdl.kernels.optim_step import nag_step, sgd_step
+from fastdl.kernels.optim_step import sgd_step
 from fastdl.optim.optimizer import form_of, torch_options
 from fastdl.optim.sgd import SGD
 from fastdl.tape import wrote
@@ -32,6 +32,10 @@ class NAG(SGD):
     def kernel(self):
         return "nag" if self.lecture else "sgd"
 
+    @property
+    def takes(self):
+        return ("lr", "momentum", "weight_decay", "maximize") if self.lecture else SGD.takes
+
     def start(self, group, p, name):
         a = super().start(group, p, name)
         a.fill(0)
@@ -51,8 +55,3 @@ class NAG(SGD):
                 for p in moving:
                     wrote(p, "NAG.step")
         return super().step(closure)
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        if not self.lecture:
-            return super().move(group, params, grads, states, numbers, fresh)
-        nag_step(params, grads, *states, group["lr"], group["momentum"], group["weight_decay"], group["maximize"])

@@ -1,6 +1,5 @@
 """RAdam: Adam whose adaptive step waits until its variance is tractable."""
 
-from fastdl.kernels.optim_step import radam_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import form_of, torch_options
 
@@ -22,6 +21,10 @@ class RAdam(Fused):
     """
 
     kernel = "radam"
+    states = ("exp_avg", "exp_avg_sq")
+    takes = (
+        "step", "lr", "betas", "eps", "weight_decay", "decoupled_weight_decay", "maximize", "threshold", "degenerated_to_sgd",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,22 +52,3 @@ class RAdam(Fused):
         super().check(group)
         if not group["threshold"] >= 4:
             raise ValueError(f"RAdam: threshold must be at least 4; got {group['threshold']}")
-
-    def names(self, group):
-        return ("exp_avg", "exp_avg_sq")
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        radam_step(
-            params,
-            grads,
-            *states,
-            numbers[0],
-            group["lr"],
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
-            group["decoupled_weight_decay"],
-            group["maximize"],
-            group["threshold"],
-            group["degenerated_to_sgd"],
-        )

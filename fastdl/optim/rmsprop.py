@@ -1,6 +1,5 @@
 """RMSprop: steps scaled by the recent size of the gradient."""
 
-from fastdl.kernels.optim_step import rmsprop_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import form_of, torch_options
 
@@ -20,6 +19,7 @@ class RMSprop(Fused):
     """
 
     kernel = "rmsprop"
+    takes = ("lr", "alpha", "eps", "weight_decay", "momentum", "maximize", "eps_inside")
 
     def __init__(
         self,
@@ -46,18 +46,4 @@ class RMSprop(Fused):
             "square_avg",
             "grad_avg" if group["centered"] else None,
             "momentum_buffer" if group["momentum"] > 0 else None,
-        )
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        rmsprop_step(
-            params,
-            grads,
-            *states,
-            group["lr"],
-            group["alpha"],
-            group["eps"],
-            group["weight_decay"],
-            group["momentum"],
-            group["maximize"],
-            group["eps_inside"],
         )

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fastdl.kernels.optim_step import sgd_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import torch_options
 
@@ -21,6 +20,7 @@ class SGD(Fused):
     """
 
     kernel = "sgd"
+    takes = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize", "fresh")
     counters: dict = {}  # noqa: RUF012
 
     def __init__(
@@ -49,23 +49,3 @@ class SGD(Fused):
 
     def start(self, group, p, name):
         return np.empty_like(p.array)
-
-    def begin(self, group):
-        return ()
-
-    def advance(self, group, numbers):
-        return ()
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        sgd_step(
-            params,
-            grads,
-            *states,
-            group["lr"],
-            group["momentum"],
-            group["dampening"],
-            group["weight_decay"],
-            group["nesterov"],
-            group["maximize"],
-            fresh,
-        )

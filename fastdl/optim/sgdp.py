@@ -1,6 +1,5 @@
 """SGDP: SGD with momentum that does not lengthen weights whose length means nothing."""
 
-from fastdl.kernels.optim_step import sgdp_step
 from fastdl.optim.fused import Fused
 from fastdl.optim.optimizer import torch_options
 
@@ -18,6 +17,10 @@ class SGDP(Fused):
     """
 
     kernel = "sgdp"
+    states = ("momentum_buffer",)
+    takes = (
+        "lr", "momentum", "dampening", "eps", "weight_decay", "delta", "wd_ratio", "nesterov", "maximize",
+    )  # fmt: skip
     counters: dict = {}  # noqa: RUF012
 
     def __init__(
@@ -44,28 +47,3 @@ class SGDP(Fused):
         super().check(group)
         if not group["momentum"] < 1:
             raise ValueError(f"SGDP: momentum must be below 1; got {group['momentum']}")
-
-    def names(self, group):
-        return ("momentum_buffer",)
-
-    def begin(self, group):
-        return ()
-
-    def advance(self, group, numbers):
-        return ()
-
-    def move(self, group, params, grads, states, numbers, fresh):
-        sgdp_step(
-            params,
-            grads,
-            *states,
-            group["lr"],
-            group["momentum"],
-            group["dampening"],
-            group["eps"],
-            group["weight_decay"],
-            group["delta"],
-            group["wd_ratio"],
-            group["nesterov"],
-            group["maximize"],
-        )
