@@ -88,7 +88,9 @@ def parser() -> argparse.ArgumentParser:
     machine_options(embed)
 
     predict = command("predict", "the digit in an image file, by weights that `fastdl train lenet` saved")
-    predict.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file")
+    predict.add_argument(
+        "weights", nargs="?", metavar="WEIGHTS", help="a .safetensors file (default: LeNet-5's, in fastdl)"
+    )
     predict.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...: one digit, dark on light or light on dark")
 
     sample = command("sample", "new images from a trained generative model, as one PNG")
@@ -175,7 +177,9 @@ lectures.__name__ = "number of a lecture"
 
 
 def vision_options(command, out):
-    command.add_argument("model", metavar="MODEL", help="a .safetensors file that the recipe wrote")
+    command.add_argument(
+        "model", nargs="?", metavar="MODEL", help="a .safetensors file that the recipe wrote (default: the one in fastdl)"
+    )
     command.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...")
     command.add_argument("--out", metavar="PNG", help=out)
     command.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -41,12 +41,12 @@ def embed(args):
 
 
 def predict(args):
-    for file in (args.weights, args.image):
+    for file in filter(None, (args.weights, args.image)):
         with open(file, "rb"):  # the system's own words for a file that is missing or not readable
             pass
     from fastdl.recipes import lenet
 
-    digit, probabilities = lenet.predict(args.weights, args.image)
+    digit, probabilities = lenet.predict(args.weights or lenet.WEIGHTS, args.image)
     print(digit)
     if sys.stdout.isatty():
         ranked = sorted(enumerate(probabilities), key=lambda pair: -pair[1])[:3]

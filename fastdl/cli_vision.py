@@ -9,9 +9,11 @@ from fastdl.cli_common import use_machine
 
 
 def _open(args, names):
+    args.model = args.model or names[0]
     for file in (args.model, args.image):
-        with open(file, "rb"):  # the system's own words for a file that is missing or not readable
-            pass
+        if file not in names:
+            with open(file, "rb"):  # the system's own words for a file that is missing or not readable
+                pass
     use_machine(args)
     from fastdl.recipes import _vision_bundle as bundle
 

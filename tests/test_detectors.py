@@ -290,6 +290,16 @@ def test_sppnet_freezes_convolutions_for_regions_and_takes_images_of_any_size():
     assert net(fd.randn(2, 1, 40, 56)).shape == net(fd.randn(2, 1, 24, 24)).shape == (2, 11)
 
 
+def test_fast_rcnn_learns_background_from_parts_of_objects():
+    sampler = fast_rcnn.fastrcnn_small(seed=0).sampler
+    truth = np.array([[20, 20, 50, 50]], np.float32)
+    proposals = np.array([[60, 60, 90, 90], [20, 20, 32, 50], [48, 48, 60, 60], [21, 20, 50, 50]], np.float32)
+    boxes, labels, _ = sampler(proposals, {"boxes": truth, "labels": np.array([3])})
+    background = boxes[labels == 0]
+    np.testing.assert_array_equal(background, proposals[1:2])  # not the texture, not the corner that hardly touches
+    assert (labels > 0).sum() == 2  # the near one and the truth itself
+
+
 def test_fast_rcnn_trains_its_convolutions_and_truncates_its_dense_layers():
     net = fast_rcnn.fastrcnn_small(seed=0)
     scenes = SceneMaker("digits", "train", 64).draw(2, seed=0)
@@ -301,6 +311,6 @@ def test_fast_rcnn_trains_its_convolutions_and_truncates_its_dense_layers():
     with fd.no_grad():
         before = net.predict(x, proposals)[0].numpy()
         np.testing.assert_allclose(net.truncate(128, 128).predict(x, proposals)[0].numpy(), before, atol=1e-4)
-    assert net.fc6[0].weight.shape == (128, 1600)
+    assert net.fc6[0].weight.shape == (128, 64 * 7 * 7)
     with pytest.raises(ValueError, match="rank must lie in"):
         fast_rcnn.truncated(nn.Linear(3, 4), 5)

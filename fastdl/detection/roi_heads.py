@@ -65,7 +65,8 @@ class RoISampler:
 
     size, positive   regions an image and the most of them with an object (a share)
     high             IoU with a truth from which a region is that object
-    background       (from, below): IoU of regions that count as background; Fast R-CNN: (.1, .5), torchvision: (0, .5)
+    background       (from, below): IoU of regions that count as background; Fast R-CNN: (.1, .5), torchvision: (0, .5).
+                     From .1 on, an image without objects has no region to learn from, and adds nothing to the losses.
     weights          of the BoxCoder
     """
 
@@ -102,7 +103,7 @@ def roi_losses(scores, offsets, labels, wanted):
     n = max(1, len(labels))
     classes = F.cross_entropy(scores, Tensor(labels), reduction="sum") / n if len(labels) else scores.sum() * 0
     up = np.flatnonzero(labels > 0)
-    mine = offsets.reshape(len(labels), -1, 4)[up, labels[up]]
+    mine = offsets.reshape(len(labels), offsets.shape[1] // 4, 4)[up, labels[up]]
     box = F.smooth_l1_loss(mine, Tensor(wanted[up]), reduction="sum", beta=1 / 9) / n
     return {"loss_classifier": classes, "loss_box_reg": box}
 

@@ -160,9 +160,10 @@ def fast_yolo(S=7, B=2, C=20, **settings) -> YOLOv1:
     return YOLOv1(YOLOConfig(S=S, B=B, C=C, **{"layers": FAST, "hidden": 256, **settings}))
 
 
-def yolo_small(C=10, size=64, in_channels=1, head="conv", **settings) -> YOLOv1:
-    """The same class for scenes: four stages of two convolutions with batch norm, cells of 8 x 8 pixels."""
-    small = {"S": size // 8, "layers": SMALL, "batch_norm": True, "hidden": 512, **settings}
+def yolo_small(C=10, size=64, in_channels=1, head="conv", width=1.0, **settings) -> YOLOv1:
+    """The same class for scenes: four stages of two convolutions with batch norm, cells of 8 x 8 pixels; width: of its channels."""
+    layers = tuple(layer if layer == POOL else (round(layer[0] * width), *layer[1:]) for layer in SMALL)
+    small = {"S": size // 8, "layers": layers, "batch_norm": True, "hidden": 512, **settings}
     return YOLOv1(YOLOConfig(C=C, size=size, in_channels=in_channels, head=head, **small))
 
 

@@ -88,7 +88,7 @@ def train_fast_rcnn(model, scenes, stats, proposals, steps, images=4, lr=2e-3, s
     optimizer = optimizer_for(model, lr)
     model.train()
     for step in range(steps):
-        chosen = rng.choice(len(x), images, replace=False)
+        chosen = rng.choice(len(x), images, replace=len(x) < images)
         losses = model(Tensor(x[chosen]), [proposals[k] for k in chosen], [targets[k] for k in chosen])
         anneal(optimizer, lr, step, steps)
         optimizer.zero_grad()

@@ -110,13 +110,14 @@ def background_scores(scenes):
     return score.pixel_accuracy(), score.mean_iou()
 
 
-SETTINGS = {"kind", "size", "scenes", "batch", "lr", "test"}
+SETTINGS = {"kind", "size", "scenes", "batch", "lr", "test", "width", "half"}
 
 
 def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings) -> dict:
     """The training run of a model on scenes: train on fresh ones, judge on held-out ones, write weights, history, pictures.
 
-    settings  kind ("digits" or "emoji"), size (pixels), scenes (an epoch), batch, lr, test (held-out scenes)
+    settings  kind ("digits" or "emoji"), size (pixels), scenes (an epoch), batch, lr, test (held-out scenes), width (of the
+              channels, 1.0), half (weights in 16 bits, false)
     train     function(model, maker, stats, epochs, scenes, seed=, out=, progress=, batch=, lr=) in place of one fit
     """
     unknown = settings.keys() - SETTINGS
@@ -132,7 +133,10 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings)
     manual_seed(seed)
     maker = SceneMaker(settings.pop("kind"), "train", settings.pop("size"))
     stats, test = statistics(maker), test_scenes(maker, settings.pop("test"))
-    model = bundle.build(name, len(maker.classes), maker.colours, maker.size)
+    width, half = settings.pop("width", 1.0), settings.pop("half", False)
+    if not 0.1 <= width <= 4:
+        raise ValueError(f"{name}: width must lie in 0.1..4; got {width}")
+    model = bundle.build(name, len(maker.classes), maker.colours, maker.size, width)
     count = settings.pop("scenes")
     options = {"seed": seed, "out": out, "progress": progress, **settings}
     if train is None:
@@ -142,7 +146,7 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings)
         train(model, maker, stats, epochs, count, **options)
     model.eval()
     weights = out / f"{name}.safetensors"
-    bundle.save(name, model, weights, maker, stats)
+    bundle.save(name, model, weights, maker, stats, width, half)
     _, model, about = bundle.load(weights, (name,))
     if name == "fcn":
         score, (accuracy, nothing) = judge_masks(model, test, stats), background_scores(test)
@@ -151,7 +155,7 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings)
     else:
         see = model.detect if name == "yolo" else model
         metrics = {"mAP@0.5": judge_boxes(see, test, stats, name != "yolo")["map"]}
-        untrained = bundle.build(name, len(maker.classes), maker.colours, maker.size).eval()
+        untrained = bundle.build(name, len(maker.classes), maker.colours, maker.size, width).eval()
         see = untrained.detect if name == "yolo" else untrained
         baselines = {"mAP@0.5 untrained": judge_boxes(see, test, stats, name != "yolo")["map"]}
     files = [weights, *(out / f for f in ("history.jsonl", "history.png") if (out / f).exists())]

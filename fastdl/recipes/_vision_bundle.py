@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fastdl.autograd import Tensor, no_grad
+from fastdl.detection.backbone import ConvStages
 from fastdl.detection.transform import scale_boxes
 from fastdl.io.safetensors import load_file, read_metadata, save_file
 from fastdl.metrics import colour_map
@@ -14,36 +15,54 @@ from fastdl.models.fcn import fcn_small
 from fastdl.models.yolo import yolo_small
 from fastdl.nn import functional as F
 
+EMBEDDED = Path(__file__).parent / "embedded"
 LARGEST = 640  # longer side of an image that goes through a network of any size; larger ones are resized
 
 
-def build(name, classes, channels, size):
-    """The network of a recipe for scenes with so many classes."""
+def build(name, classes, channels, size, width=1.0):
+    """The network of a recipe for scenes with so many classes; width multiplies its channels."""
     if name == "yolo":
-        return yolo_small(C=classes, size=size, in_channels=channels)
+        return yolo_small(C=classes, size=size, in_channels=channels, width=width)
+    stages = tuple(round(c * width) for c in (16, 32, 64))
     if name == "faster_rcnn":
-        return fasterrcnn_small(classes + 1, channels)
-    return fcn_small(classes + 1, channels)
+        return fasterrcnn_small(classes + 1, channels, ConvStages(channels, stages))
+    return fcn_small(classes + 1, channels, channels=stages)
 
 
-def save(name, model, path, maker, stats):
-    """Write the file."""
-    about = {"classes": maker.classes, "channels": maker.colours, "size": maker.size, "kind": maker.kind,
+def save(name, model, path, maker, stats, width=1.0, half=False):
+    """Write the file; half: numbers of 16 bits, which are read as 32 again."""
+    about = {"classes": maker.classes, "channels": maker.colours, "size": maker.size, "kind": maker.kind, "width": width,
              "mean": stats[0].ravel().tolist(), "std": stats[1].ravel().tolist()}  # fmt: skip
-    save_file(model.state_dict(), path, {"fastdl": name, "scenes": json.dumps(about)})
+    tensors = {k: v.array for k, v in model.state_dict().items()}
+    if half:
+        tensors = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in tensors.items()}
+    save_file(tensors, path, {"fastdl": name, "scenes": json.dumps(about)})
 
 
 def load(path, names):
-    """(name, model in evaluation mode, about) of a file that save wrote; names: the recipes that are wanted."""
+    """(name, model in evaluation mode, about) of a file that save wrote; names: the recipes that are wanted.
+
+    The name of a recipe in place of a path means the weights that come with fastdl (embedded()).
+    """
+    path = embedded(path) if str(path) in names else path
     metadata = read_metadata(path)
     name = metadata.get("fastdl")
     if name not in names:
         wanted = " or ".join(f"`fastdl train {n}`" for n in names)
         raise ValueError(f"{path} holds {name or 'weights of something else'}; this needs a file that {wanted} wrote")
     about = json.loads(metadata["scenes"])
-    model = build(name, len(about["classes"]), about["channels"], about["size"])
+    model = build(name, len(about["classes"]), about["channels"], about["size"], about.get("width", 1.0))
     model.load_state_dict(load_file(path))
     return name, model.eval(), about
+
+
+def embedded(name):
+    """The file of weights of a recipe that comes with fastdl; those of others are made by `fastdl train NAME`."""
+    path = EMBEDDED / f"{name}.safetensors"
+    if not path.exists():
+        have = ", ".join(sorted(file.stem for file in EMBEDDED.glob("*.safetensors")))
+        raise ValueError(f"no weights of {name} come with fastdl (there are: {have}); make them: fastdl train {name}")
+    return path
 
 
 def read_picture(path, channels) -> np.ndarray:

@@ -83,7 +83,7 @@ def run(
     """Train, judge, write weights, history and pictures to `out`; the keys of the result are as of every recipe.
 
     settings  scheme ("joint"; "alternating", which does not resume), kind ("digits", "emoji"), size (pixels), scenes (an epoch),
-              batch, lr, test (held-out scenes)
+              batch, lr, test (held-out scenes), width (of the channels), half (weights in 16 bits)
     """
     epochs = EPOCHS if epochs is None else epochs
     scheme = settings.pop("scheme", "joint")

@@ -24,7 +24,8 @@ def run(
 ) -> dict:
     """Train, judge, write weights, history and pictures to `out`; the keys of the result are as of every recipe.
 
-    settings  kind ("digits", "emoji"), size (pixels), scenes (an epoch), batch, lr, test (held-out scenes)
+    settings  kind ("digits", "emoji"), size (pixels), scenes (an epoch), batch, lr, test (held-out scenes), width (of the
+              channels), half (weights in 16 bits)
     """
     epochs = EPOCHS if epochs is None else epochs
     return _scenes.run("fcn", loss, out, epochs, seed, resume, progress, **{**DEFAULTS, **settings})
