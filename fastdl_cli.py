@@ -178,7 +178,10 @@ lectures.__name__ = "number of a lecture"
 
 def vision_options(command, out):
     command.add_argument(
-        "model", nargs="?", metavar="MODEL", help="a .safetensors file that the recipe wrote (default: the one in fastdl)"
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="a .safetensors file that the recipe wrote (default: the one in fastdl)",
     )
     command.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...")
     command.add_argument("--out", metavar="PNG", help=out)
