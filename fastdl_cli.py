@@ -95,7 +95,9 @@ def parser() -> argparse.ArgumentParser:
 
     sample = command("sample", "new images from a trained generative model, as one PNG")
     sample.add_argument(
-        "model", metavar="MODEL", help="nade, pixelrnn, vae, gan, dcgan, cyclegan: what `fastdl train` knows"
+        "model",
+        metavar="MODEL",
+        help="nade, pixelrnn, vae, gan, dcgan, progressive_gan, text2image, ...: what `fastdl train` knows",
     )
     sample.add_argument("--n", type=positive, default=64, metavar="N", help="how many (default 64)")
     sample.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default 0)")
@@ -103,15 +105,17 @@ def parser() -> argparse.ArgumentParser:
         "--run", metavar="FOLDER", help="where `fastdl train MODEL` put its weights (default runs/MODEL)"
     )
     sample.add_argument("--out", metavar="PNG", help="picture to write (default MODEL_samples.png)")
+    sample.add_argument("--text", metavar="TEXT", help="what to draw (text2image; default: captions of the test part)")
     sample.add_argument("--walk", action="store_true", help="a GIF of a walk between two latents instead")
     machine_options(sample)
 
     translate = command(
-        "translate-image", "an image in the other drawing style, by a CycleGAN that `fastdl train` made"
+        "translate-image", "an image in the other drawing style, by a CycleGAN or StarGAN that `fastdl train` made"
     )
     translate.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ...")
+    translate.add_argument("--model", choices=("cyclegan", "stargan"), default="cyclegan", help="default cyclegan")
     translate.add_argument("--to", choices=("a", "b"), default="b", help="b: Google to Twitter (default); a: back")
-    translate.add_argument("--run", default="runs/cyclegan", metavar="FOLDER", help="default runs/cyclegan")
+    translate.add_argument("--run", metavar="FOLDER", help="default runs/MODEL")
     translate.add_argument("--out", default="translated.png", metavar="PNG", help="default translated.png")
     machine_options(translate)
 

@@ -21,8 +21,9 @@ def recipe(args) -> dict:
     if args.epochs is not None:
         given["epochs"] = args.epochs
     if args.data is not None:
-        with open(args.data, "rb"):  # the system's own words for a file that is missing
-            pass
+        if not hasattr(module, "DATA"):  # those name sets of images
+            with open(args.data, "rb"):  # the system's own words for a file that is missing
+                pass
         given["data"] = args.data
     takes = inspect.signature(module.run).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):

@@ -34,7 +34,7 @@ def test_run_resume_and_sample(tmp_path, capsys):
     result = nade.run(out=out, epochs=2, progress=False, hidden=16)
     assert result["metrics"]["nats an image"] < result["baselines"]["independent pixels"] + 40
     assert sum(f.endswith(".png") for f in result["files"]) == 2
-    assert json.loads((out / "state.json").read_text())["epochs"] == 2
+    assert json.loads((out / "state.json").read_text())["settings"]["hidden"] == 16
     more = nade.run(out=out, epochs=4, resume=True, progress=False, hidden=16)
     assert more["metrics"]["nats an image"] < result["metrics"]["nats an image"]
     with pytest.raises(ValueError, match="other settings"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.distribution import ImplicitModelError
+from fastdl.distributions.training import Training
 from fastdl.ops.random import Generator
 
 DENSITIES = ("exact", "bound", "none")
@@ -76,18 +77,21 @@ def auroc_ood(model, x_in, x_out):
     return auroc(model.anomaly_score(x_in), model.anomaly_score(x_out))
 
 
-def fit_likelihood(model, x, optimizer, epochs, batch_size=100, seed=0, validation=None, patience=None, each=None):
+def fit_likelihood(
+    model, x, optimizer, epochs, batch_size=100, seed=0, validation=None, patience=None, each=None, keep=None
+):
     """Maximise the mean of model.log_prob over x (N, ...) by `optimizer`; returns the history, one dict an epoch.
 
     validation: held-out data (M, ...), scored after every epoch; the weights of the best epoch are kept in the end.
     patience: stop after so many epochs without a better validation score. each(epoch, record) is called after an epoch.
+    keep: see Training; a step of it is an epoch.
     """
     x = array(x)
-    rng = np.random.default_rng(seed)
-    best, best_state, waited, history = np.inf, None, 0, []
-    for epoch in range(epochs):
+    training = Training(model, epochs, {"optimizer": optimizer}, seed, each, None, keep)
+    training.values = {"best": np.inf, "waited": 0, "weights": None}
+    for epoch in training:
         model.train()
-        order, total = rng.permutation(len(x)), 0.0
+        order, total = training.rng.permutation(len(x)), 0.0
         for start in range(0, len(x), batch_size):
             rows = order[start : start + batch_size]
             optimizer.zero_grad()
@@ -96,19 +100,17 @@ def fit_likelihood(model, x, optimizer, epochs, batch_size=100, seed=0, validati
             optimizer.step()
             total += loss.item() * len(rows)
         model.eval()
-        record = {"epoch": epoch + 1, "train_nll": total / len(x)}
+        record, kept = {"epoch": epoch, "train_nll": total / len(x)}, training.values
         if validation is not None:
             record["validation_nll"] = score = model.mean_nll(validation)
-            if score < best:
-                best, waited = score, 0
-                best_state = {k: v.array.copy() for k, v in model.state_dict().items()}
-            else:
-                waited += 1
-        history.append(record)
-        if each is not None:
-            each(epoch, record)
-        if patience is not None and waited >= patience:
-            break
-    if best_state is not None:
-        model.load_state_dict(best_state)
-    return history
+            better = score < kept["best"]
+            kept["waited"] = 0 if better else kept["waited"] + 1
+            if better:
+                kept["best"] = score
+                kept["weights"] = {k: v.array.copy() for k, v in model.state_dict().items()}
+        training.flush(**record)
+        if patience is not None and kept["waited"] >= patience:
+            training.stop()
+    if training.values["weights"] is not None:
+        model.load_state_dict(training.values["weights"])
+    return training.log

@@ -9,13 +9,14 @@ from fastdl.gan.losses import (
     r1_penalty,
 )
 from fastdl.gan.objectives import density_ratio_jsd, gan_value, jsd, optimal_discriminator
-from fastdl.gan.trainer import Average, GANTrainer, ImagePool, check_images
+from fastdl.gan.trainer import Average, GANTrainer, ImagePool, adam_trainer, check_images
 
 __all__ = [
     "LOSSES",
     "Average",
     "GANTrainer",
     "ImagePool",
+    "adam_trainer",
     "check_images",
     "cycle_consistency",
     "density_ratio_jsd",

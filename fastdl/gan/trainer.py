@@ -4,9 +4,12 @@ import copy
 
 import numpy as np
 
+from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
+from fastdl.distributions.training import Training
 from fastdl.gan.losses import LOSSES, accuracy, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from fastdl.ops.random import Generator
+from fastdl.optim import Adam
 
 
 def check_images(x, name="fit", shape=None, least=2):
@@ -30,15 +33,15 @@ def check_images(x, name="fit", shape=None, least=2):
 
 
 class Average:
-    """A copy of a network whose weights follow the original's as a running mean; buffers are copied.
+    """A copy of a network (or `into`) whose weights follow the original's as a running mean; buffers are copied.
 
     Maths  w_average <- decay w_average + (1 - decay) w
     """
 
-    def __init__(self, module, decay=0.999):
+    def __init__(self, module, decay=0.999, into=None):
         if not 0 <= decay < 1:
             raise ValueError(f"Average: decay must lie in [0, 1); got {decay}")
-        self.module, self.decay = copy.deepcopy(module), decay
+        self.module, self.decay = copy.deepcopy(module) if into is None else into, decay
 
     def update(self, module):
         """Take one step towards `module`."""
@@ -47,6 +50,14 @@ class Average:
             mine.array[...] += (1 - self.decay) * its.array
         for mine, its in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.array[...] = its.array
+
+    def state_dict(self) -> dict:
+        """The averaged weights."""
+        return self.module.state_dict()
+
+    def load_state_dict(self, state):
+        """Go on from a state_dict."""
+        self.module.load_state_dict(state)
 
 
 class ImagePool:
@@ -75,13 +86,22 @@ class ImagePool:
                 out.append(image)
         return Tensor(np.stack(out))
 
+    def state_dict(self) -> dict:
+        """The images kept, and the stream of the draws."""
+        return {"images": list(self.images), "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state):
+        """Go on from a state_dict."""
+        self.images = [np.array(image) for image in state["images"]]
+        self.rng.bit_generator.state = state["rng"]
+
 
 class GANTrainer:
     """Alternates discriminator and generator steps.
 
     latent(n, generator) gives what the generator takes: (n, ...). loss: see fastdl.gan.losses. n_critic discriminator
     steps come before each generator step. penalty: "gp" (weight times (|grad| - 1)^2) or "r1" (weight / 2 times |grad|^2).
-    drift: adds drift * D(real)^2. ema: decay of an average of the generator, .average.module.
+    drift: adds drift * D(real)^2. ema: decay of an average of the generator, .average.module, or an Average.
     """
 
     def __init__(
@@ -110,9 +130,8 @@ class GANTrainer:
         self.loss, self.n_critic, self.penalty, self.penalty_weight, self.drift = (
             loss, n_critic, penalty, penalty_weight, drift,
         )  # fmt: skip
-        self.average = None if ema is None else Average(generator, ema)
-        self.random, self.rng = Generator().manual_seed(seed), np.random.default_rng(seed)
-        self.steps = 0
+        self.average = Average(generator, ema) if isinstance(ema, float) else ema
+        self.seed, self.random, self.steps = seed, Generator().manual_seed(seed), 0
 
     def discriminator_step(self, real) -> dict:
         """One update of the discriminator on real samples (Tensor) and as many generated ones."""
@@ -163,30 +182,47 @@ class GANTrainer:
                 )
         return record
 
-    def fit(self, x, steps=None, epochs=None, batch_size=64, each=None, every=100) -> list:
+    def training(self, steps, each=None, every=100, keep=None, model=None) -> Training:
+        """The loop over `steps` steps, with all of this trainer's state in it."""
+        training = Training(
+            model or nn.ModuleList([self.generator, self.discriminator]), steps,
+            {"generator": self.g_optimizer, "discriminator": self.d_optimizer}, self.seed, each, every, keep,
+            {} if self.average is None else {"average": self.average},
+        )  # fmt: skip
+        training.random = self.random
+        return training
+
+    def fit(self, x, steps=None, epochs=None, batch_size=64, each=None, every=100, keep=None, model=None) -> list:
         """Train on x (N, ...) in [-1, 1] for `steps` discriminator steps, or so many epochs; returns the log.
 
-        The log has a mean record for every `every` steps. each(step, record) is called with each of them.
+        The log has a mean record for every `every` steps. each(step, record) is called with each of them. keep, model: see
+        Training; model is the module whose weights are kept.
         """
         x = check_images(x, "GANTrainer.fit")
         if (steps is None) == (epochs is None):
             raise ValueError("GANTrainer.fit: give either steps or epochs")
         batch_size = min(batch_size, len(x))
         per_epoch = len(x) // batch_size
-        total = steps if steps is not None else epochs * per_epoch
         self.generator.train()
         self.discriminator.train()
-        log, recent, order = [], {}, None
-        for s in range(total):
-            k = s % per_epoch
+        training = self.training(steps if steps is not None else epochs * per_epoch, each, every, keep, model)
+        for step in training:
+            k = (step - 1) % per_epoch
             if k == 0:
-                order = self.rng.permutation(len(x))
-            rows = order[k * batch_size : (k + 1) * batch_size]
-            for name, value in self.step(Tensor(x[rows])).items():
-                recent.setdefault(name, []).append(value)
-            if (s + 1) % every == 0 or s + 1 == total:
-                log.append({"step": s + 1, **{name: float(np.mean(v)) for name, v in recent.items()}})
-                recent = {}
-                if each is not None:
-                    each(s + 1, log[-1])
-        return log
+                training.values["order"] = training.rng.permutation(len(x))
+            rows = training.values["order"][k * batch_size : (k + 1) * batch_size]
+            self.steps = step - 1
+            training.record(**self.step(Tensor(x[rows])))
+        return training.log
+
+
+def adam_trainer(
+    model, loss="nonsaturating", g_lr=2e-4, d_lr=2e-4, betas=(0.5, 0.999), seed=0, **settings
+) -> GANTrainer:
+    """The GANTrainer of a model with generator, discriminator and latent(n, generator), Adam for both networks.
+
+    The defaults are DCGAN's; other settings are GANTrainer's.
+    """
+    networks = model.generator, model.discriminator
+    optimizers = [Adam(net.parameters(), lr=lr, betas=betas) for net, lr in zip(networks, (g_lr, d_lr), strict=True)]
+    return GANTrainer(*networks, *optimizers, model.latent, loss, seed=seed, **settings)

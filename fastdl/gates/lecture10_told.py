@@ -9,33 +9,7 @@ from fastdl.gates.lecture10_generative import small_classifier
 from fastdl.metrics import digit_features
 from fastdl.models.puzzle_gan import Jigsaw, PuzzleGAN, mask_iou
 from fastdl.models.text2image import Text2Image
-
-COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0.2, 0.4, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
-NAMES = "zero one two three four five six seven eight nine".split()
-TEMPLATES = (
-    "a {c} {d}",
-    "the {d} is {c}",
-    "{c} digit {d}",
-    "a picture of a {c} {d}",
-    "this {d} has {c} ink",
-    "one sees a {c} {d}",
-)
-TEMPLATES += ("{d} in {c}", "draw a {c} {d} please")
-
-
-def inked(x, y, rng, unseen=None):
-    """(images (N, 3, 32, 32) in -1..1, captions, colour numbers): digits in five inks; unseen: pairs (digit, colour) left out."""
-    names = list(COLOURS)
-    colour = rng.integers(0, 5, len(x))
-    while unseen is not None and (bad := np.array([(d, c) in unseen for d, c in zip(y, colour, strict=True)])).any():
-        colour[bad] = rng.integers(0, 5, int(bad.sum()))
-    ink = np.array([COLOURS[n] for n in names], np.float32)[colour]
-    padded = np.pad(x[:, 0], ((0, 0), (2, 2), (2, 2)))
-    image = padded[:, None] * ink[:, :, None, None]
-    captions = [
-        TEMPLATES[rng.integers(len(TEMPLATES))].format(c=names[c], d=NAMES[d]) for d, c in zip(y, colour, strict=True)
-    ]
-    return (image * 2 - 1).astype(np.float32), captions, colour
+from fastdl.recipes._captions import SENTENCES, inked, sentence
 
 
 @gate(entry=124, name="text2image")
@@ -48,9 +22,8 @@ def text2image(seed=0, smoke=False):
         x, y = x[::8], y[::8]
     images, captions, colour = inked(x, y, rng, unseen)
     meaning = y * 5 + colour
-    every = [t.format(c=c, d=d) for t in TEMPLATES for c in COLOURS for d in NAMES]
     model = Text2Image(
-        every, image_size=32, latent=32, text_dim=32 if smoke else 64, text=32, ngf=4 if smoke else 24, ndf=16
+        SENTENCES, image_size=32, latent=32, text_dim=32 if smoke else 64, text=32, ngf=4 if smoke else 24, ndf=16
     )
     losses = model.fit_encoder(images, captions, meaning, steps=40 if smoke else 400, lr=2e-3, seed=seed)
     fall = float(np.mean(losses[-10:]) / losses[0])
@@ -60,13 +33,13 @@ def text2image(seed=0, smoke=False):
         return [*claims, Claim("discriminator loss", log[-1]["d_loss"], "<", 3.0)]
     model.fit(images, captions, meaning, steps=900, batch_size=48, lr=2e-4, g_lr=5e-4, seed=seed)
     asked = [(d, c) for d in range(10) for c in range(5) for _ in range(6)]
-    text = [TEMPLATES[k % len(TEMPLATES)].format(c=list(COLOURS)[c], d=NAMES[d]) for k, (d, c) in enumerate(asked)]
+    text = [sentence(d, c, k) for k, (d, c) in enumerate(asked)]
     drawn = model.generate(text, seed=1)
     grey = ((drawn.array.max(1, keepdims=True) + 1) / 2)[:, :, 2:30, 2:30].clip(0, 1)
     digit_ok = digit_features(grey)[1].argmax(1) == [d for d, _ in asked]
     colour_ok = small_classifier(images, colour)(drawn.array).argmax(1) == [c for _, c in asked]
     new = np.array([pair in unseen for pair in asked])
-    precision = model.r_precision(drawn, text, every, seed=0)
+    precision = model.r_precision(drawn, text, SENTENCES, seed=0)
     return [
         *claims,
         Claim("digit as asked", float(digit_ok[~new].mean()), ">=", 0.5, ("chance", 0.1)),

@@ -14,6 +14,7 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.generative import GenerativeModel, seeded
+from fastdl.distributions.training import Training
 from fastdl.gan import check_images, discriminator_loss, generator_loss
 from fastdl.nn import functional as F
 from fastdl.ops.random import numpy_generator
@@ -124,8 +125,9 @@ class AAE(nn.Module, GenerativeModel):
             return self.decode(z, rng.integers(0, self.classes, n) if self.classes else None)
 
     def fit(
-        self, x, steps=2000, batch_size=100, lr=1e-3, adversarial_lr=5e-4, labels=None, seed=0, each=None, every=100
-    ):
+        self, x, steps=2000, batch_size=100, lr=1e-3, adversarial_lr=5e-4, labels=None, seed=0,
+        each=None, every=100, keep=None,
+    ):  # fmt: skip
         """Train on x (N, D) in [-1, 1]; returns the log.
 
         labels (N,), for the semi-supervised form: a class, or -1 where it is not known.
@@ -135,7 +137,6 @@ class AAE(nn.Module, GenerativeModel):
             raise ValueError(
                 "AAE.fit: labels belong to a model with classes, and such a model needs them (-1: not known)"
             )
-        rng = np.random.default_rng(seed)
         coders = [*self.encoder.parameters(), *self.decoder.parameters()]
         judges = [self.discriminator] + ([self.label_discriminator] if self.classes else [])
         optimizers = {
@@ -146,8 +147,9 @@ class AAE(nn.Module, GenerativeModel):
         known = None if labels is None else np.flatnonzero(np.asarray(labels) >= 0)
         if known is not None:
             optimizers["labels"] = Adam(self.encoder.parameters(), lr=lr)
-        log, recent = [], {}
-        for step in range(1, steps + 1):
+        training = Training(self, steps, optimizers, seed, each, every, keep)
+        rng = training.rng
+        for _ in training:
             batch = Tensor(x[rng.integers(0, len(x), batch_size)])
             record = self._step(batch, optimizers, judges, rng)
             if known is not None and len(known):
@@ -157,14 +159,8 @@ class AAE(nn.Module, GenerativeModel):
                 loss.backward()
                 optimizers["labels"].step()
                 record["label_loss"] = loss.item()
-            for name, value in record.items():
-                recent.setdefault(name, []).append(value)
-            if step % every == 0 or step == steps:
-                log.append({"step": step, **{name: float(np.mean(v)) for name, v in recent.items()}})
-                recent = {}
-                if each is not None:
-                    each(step, log[-1])
-        return log
+            training.record(**record)
+        return training.log
 
     def _step(self, batch, optimizers, judges, rng):
         """The three phases on one batch (Tensor)."""

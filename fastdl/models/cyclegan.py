@@ -15,6 +15,7 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
+from fastdl.distributions.training import Training, linear_decay
 from fastdl.gan import ImagePool, check_images, cycle_consistency, discriminator_loss, generator_loss
 from fastdl.nn import init
 from fastdl.optim import Adam
@@ -120,6 +121,7 @@ class CycleGAN(nn.Module):
         seed=0,
         each=None,
         every=100,
+        keep=None,
     ):
         """Train on images of the two kinds, unpaired, (N, C, H, W) and (M, C, H, W) in [-1, 1]; returns the log.
 
@@ -132,27 +134,21 @@ class CycleGAN(nn.Module):
             raise ValueError(
                 f"CycleGAN.fit: both domains need images ({self.channels}, H, W) of one size; got {a.shape[1:]} and {b.shape[1:]}"
             )
-        rng = np.random.default_rng(seed)
         g_optimizer = Adam([*self.G_a.parameters(), *self.G_b.parameters()], lr=lr, betas=(0.5, 0.999))
         d_optimizer = Adam([*self.D_a.parameters(), *self.D_b.parameters()], lr=lr, betas=(0.5, 0.999))
         pools = ImagePool(pool, seed), ImagePool(pool, seed + 1)
-        log, recent = [], {}
         self.train()
-        for step in range(1, steps + 1):
-            for optimizer in (g_optimizer, d_optimizer):
-                share = (step - 1) / steps
-                optimizer.param_groups[0]["lr"] = lr * min(1.0, (1 - share) / max(1 - constant, 1e-9))
+        training = Training(
+            self, steps, {"g": g_optimizer, "d": d_optimizer}, seed, each, every, keep,
+            {"pool_a": pools[0], "pool_b": pools[1]},
+        )  # fmt: skip
+        rng = training.rng
+        for step in training:
+            linear_decay((g_optimizer, d_optimizer), lr, step, steps, constant)
             real_a = Tensor(a[rng.integers(0, len(a), batch_size)])
             real_b = Tensor(b[rng.integers(0, len(b), batch_size)])
-            record = self._step(real_a, real_b, g_optimizer, d_optimizer, pools, lam, identity)
-            for name, value in record.items():
-                recent.setdefault(name, []).append(value)
-            if step % every == 0 or step == steps:
-                log.append({"step": step, **{name: float(np.mean(v)) for name, v in recent.items()}})
-                recent = {}
-                if each is not None:
-                    each(step, log[-1])
-        return log
+            training.record(**self._step(real_a, real_b, g_optimizer, d_optimizer, pools, lam, identity))
+        return training.log
 
     def _step(self, a, b, g_optimizer, d_optimizer, pools, lam, identity):
         judges = (self.D_a, self.D_b)

@@ -13,10 +13,9 @@ Ref  Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Co
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.generative import GenerativeModel, seeded
-from fastdl.gan import GANTrainer, check_images
+from fastdl.gan import GANTrainer, adam_trainer, check_images
 from fastdl.nn import init
 from fastdl.ops.random import randn
-from fastdl.optim import Adam
 
 
 def doublings(image_size):
@@ -107,23 +106,14 @@ class DCGAN(nn.Module, GenerativeModel):
         """Standard normal z (n, latent)."""
         return randn(n, self.latent_size, generator=generator)
 
-    def trainer(self, loss="nonsaturating", g_lr=2e-4, d_lr=2e-4, betas=(0.5, 0.999), seed=0, **settings) -> GANTrainer:
-        """A GANTrainer with the paper's Adam; other settings are GANTrainer's."""
-        return GANTrainer(
-            self.generator,
-            self.discriminator,
-            Adam(self.generator.parameters(), lr=g_lr, betas=betas),
-            Adam(self.discriminator.parameters(), lr=d_lr, betas=betas),
-            self.latent,
-            loss,
-            seed=seed,
-            **settings,
-        )
+    def trainer(self, **settings) -> GANTrainer:
+        """A GANTrainer with Adam for both networks; settings: see fastdl.gan.adam_trainer."""
+        return adam_trainer(self, **settings)
 
-    def fit(self, x, steps=2000, batch_size=64, each=None, **settings):
+    def fit(self, x, steps=2000, batch_size=64, each=None, keep=None, **settings):
         """Train on images (N, channels, size, size) in [-1, 1]; returns the log."""
         x = check_images(x, "DCGAN.fit", (self.channels, self.image_size, self.image_size))
-        return self.trainer(**settings).fit(x, steps=steps, batch_size=batch_size, each=each)
+        return self.trainer(**settings).fit(x, steps=steps, batch_size=batch_size, each=each, keep=keep, model=self)
 
     def sample(self, n, seed=None) -> Tensor:
         """n images in [-1, 1], the generator in evaluation mode (batch norm with running statistics)."""

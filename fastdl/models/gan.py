@@ -15,9 +15,8 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.generative import GenerativeModel, seeded
-from fastdl.gan import GANTrainer, check_images
+from fastdl.gan import GANTrainer, adam_trainer, check_images
 from fastdl.ops.random import randn
-from fastdl.optim import Adam
 
 
 @dataclass(frozen=True)
@@ -110,25 +109,18 @@ class GAN(nn.Module, GenerativeModel):
         """Standard normal z (n, latent)."""
         return randn(n, self.config.latent, generator=generator)
 
-    def trainer(self, loss="nonsaturating", g_lr=2e-4, d_lr=2e-4, betas=(0.5, 0.999), seed=0, **settings) -> GANTrainer:
-        """A GANTrainer with Adam for both networks; other settings are GANTrainer's."""
-        return GANTrainer(
-            self.generator,
-            self.discriminator,
-            Adam(self.generator.parameters(), lr=g_lr, betas=betas),
-            Adam(self.discriminator.parameters(), lr=d_lr, betas=betas),
-            self.latent,
-            loss,
-            seed=seed,
-            **settings,
-        )
+    def trainer(self, **settings) -> GANTrainer:
+        """A GANTrainer with Adam for both networks; settings: see fastdl.gan.adam_trainer."""
+        return adam_trainer(self, **settings)
 
-    def fit(self, x, steps=2000, batch_size=64, each=None, **settings):
+    def fit(self, x, steps=2000, batch_size=64, each=None, keep=None, **settings):
         """Train on x (N, data) or images in [-1, 1]; returns the log. Settings: those of trainer()."""
         x = check_images(x, "GAN.fit")
         if int(np.prod(x.shape[1:])) != self.config.data:
             raise ValueError(f"GAN.fit: expected {self.config.data} numbers an image; got shape {x.shape}")
-        return self.trainer(**settings).fit(x.reshape(len(x), -1), steps=steps, batch_size=batch_size, each=each)
+        return self.trainer(**settings).fit(
+            x.reshape(len(x), -1), steps=steps, batch_size=batch_size, each=each, keep=keep, model=self
+        )
 
     def sample(self, n, seed=None) -> Tensor:
         """n samples (n, data) in [-1, 1], the generator in evaluation mode."""

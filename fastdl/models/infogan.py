@@ -17,9 +17,9 @@ from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions import Normal
 from fastdl.distributions.generative import GenerativeModel, seeded
+from fastdl.distributions.training import Training
 from fastdl.gan import check_images, discriminator_loss, generator_loss
 from fastdl.nn import functional as F
-from fastdl.ops.random import Generator as Random
 from fastdl.ops.random import numpy_generator
 from fastdl.optim import Adam
 
@@ -139,18 +139,19 @@ class InfoGAN(nn.Module, GenerativeModel):
         seed=0,
         each=None,
         every=100,
+        keep=None,
     ):
         """Train on images (N, C, H, W) in [-1, 1] without labels; returns the log."""
         c = self.config
         x = check_images(x, "InfoGAN.fit", (c.channels, c.image_size, c.image_size))
-        rng, random = np.random.default_rng(seed), Random().manual_seed(seed)
         d_side = [*self.trunk.parameters(), *self.d_head.parameters()]
         d_optimizer = Adam(d_side, lr=d_lr, betas=(0.5, 0.999))
         # Q's gradient changes the generator and Q's own head; the trunk is D's.
         g_optimizer = Adam([*self.generator.parameters(), *self.q_head.parameters()], lr=g_lr, betas=(0.5, 0.999))
         self.train()
-        log_, recent = [], {}
-        for step in range(1, steps + 1):
+        training = Training(self, steps, {"g": g_optimizer, "d": d_optimizer}, seed, each, every, keep)
+        rng, random = training.rng, training.random
+        for _ in training:
             real = Tensor(x[rng.choice(len(x), min(batch_size, len(x)), replace=False)])
             n = real.shape[0]
             with no_grad():
@@ -169,14 +170,8 @@ class InfoGAN(nn.Module, GenerativeModel):
             (g_loss - lam * discrete - lam_continuous * continuous).backward()
             g_optimizer.step()
             record = {"d_loss": d_loss, "g_loss": g_loss, "information": discrete, "continuous": continuous}
-            for name, value in record.items():
-                recent.setdefault(name, []).append(value.item())
-            if step % every == 0 or step == steps:
-                log_.append({"step": step, **{name: float(np.mean(v)) for name, v in recent.items()}})
-                recent = {}
-                if each is not None:
-                    each(step, log_[-1])
-        return log_
+            training.record(**{name: value.item() for name, value in record.items()})
+        return training.log
 
     def generate(self, labels, numbers=None, seed=None) -> Tensor:
         """Images of the given class codes (N,) and continuous codes (N, continuous; drawn if left out)."""

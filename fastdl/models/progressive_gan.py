@@ -12,6 +12,7 @@ Ref  Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Qu
      arXiv 1710.10196
 """
 
+import copy
 from math import log2, sqrt
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.generative import GenerativeModel, seeded
-from fastdl.gan import GANTrainer, check_images
+from fastdl.gan import Average, GANTrainer, check_images
 from fastdl.nn import functional as F
 from fastdl.ops.random import numpy_generator, randn
 from fastdl.ops.shape import cat
@@ -161,10 +162,15 @@ def at_level(x, level, alpha=1.0):
     x = np.asarray(x, np.float32)
     while x.shape[2] > 2**level:
         x = _halved(x)
-    if alpha < 1 and level > 2:
-        old = _halved(x).repeat(2, 2).repeat(2, 3)
-        x = old + (x - old) * np.float32(alpha)
-    return x
+    return faded(x, alpha) if level > 2 else x
+
+
+def faded(x, alpha):
+    """Images (N, C, S, S) between their halved and doubled selves (alpha = 0) and themselves (alpha = 1)."""
+    if alpha >= 1:
+        return x
+    old = _halved(x).repeat(2, 2).repeat(2, 3)
+    return old + (x - old) * np.float32(alpha)
 
 
 def _halved(x):
@@ -173,7 +179,7 @@ def _halved(x):
 
 
 class ProgressiveGAN(nn.Module, GenerativeModel):
-    """Both networks and the schedule of growing; density "none".
+    """Both networks, a running mean of the generator (`average`), and the schedule of growing; density "none".
 
     Example
     >>> model = ProgressiveGAN(max_res=32, channels=1, fmap_base=512, fmap_max=64)
@@ -188,7 +194,7 @@ class ProgressiveGAN(nn.Module, GenerativeModel):
         self.max_res, self.channels = max_res, channels
         self.generator = Generator(max_res, channels, fmap_base, fmap_max, latent)
         self.discriminator = Discriminator(max_res, channels, fmap_base, fmap_max)
-        self.average = None
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
 
     def grow(self, level, alpha=1.0):
         """Set both networks to images of side 2^level, the newest layers faded in by alpha."""
@@ -196,7 +202,7 @@ class ProgressiveGAN(nn.Module, GenerativeModel):
             raise ValueError(
                 f"ProgressiveGAN.grow: level must lie in 2 .. {self.generator.top}, alpha in 0 .. 1; got {level}, {alpha}"
             )
-        for net in (self.generator, self.discriminator):
+        for net in (self.generator, self.discriminator, self.average):
             net.level, net.alpha = level, float(alpha)
 
     def latent(self, n, generator=None):
@@ -214,57 +220,51 @@ class ProgressiveGAN(nn.Module, GenerativeModel):
         ema=0.999,
         seed=0,
         each=None,
+        keep=None,
     ):
-        """Train on images (N, C, max_res, max_res) in [-1, 1], from side 2^start up; returns the log.
+        """Train on images (N, C, max_res, max_res) in [-1, 1], from side 2^start up; returns the log, a record a phase.
 
         Each size is faded in for images_per_phase real images (a number, or one a level) and trained as long without fading.
         """
         x = check_images(x, "ProgressiveGAN.fit", (self.channels, self.max_res, self.max_res))
-        log = []
-        for level in range(start, self.generator.top + 1):
-            share = images_per_phase if isinstance(images_per_phase, int) else images_per_phase[level - start]
-            trainer = GANTrainer(
-                self.generator,
-                self.discriminator,
-                Adam(self.generator.parameters(), lr=lr, betas=(0.0, 0.99)),
-                Adam(self.discriminator.parameters(), lr=lr, betas=(0.0, 0.99)),
-                self.latent,
-                "wgan",
-                penalty="gp",
-                penalty_weight=penalty_weight,
-                drift=1e-3,
-                ema=ema,
-                seed=seed + level,
+        levels = range(start, self.generator.top + 1)
+        shares = [images_per_phase] * len(levels) if isinstance(images_per_phase, int) else images_per_phase
+        if not levels or len(shares) != len(levels):
+            raise ValueError(
+                f"ProgressiveGAN.fit: start must lie in 2 .. {self.generator.top}, with one images_per_phase a level "
+                f"({len(levels)}); got start {start} and {images_per_phase}"
             )
-            if self.average is not None:
-                trainer.average.module.load_state_dict(self.average.state_dict())
-            rng = np.random.default_rng(seed + level)
-            phases = ([True] if level > start else []) + [False]
-            small, half = at_level(x, level), None
-            if len(phases) == 2:
-                half = _halved(small).repeat(2, 2).repeat(2, 3)
-            for fading in phases:
-                recent = {}
-                steps = max(1, share // batch_size)
-                for step in range(steps):
-                    self.grow(level, (step + 1) / steps if fading else 1.0)
-                    trainer.average.module.level, trainer.average.module.alpha = level, self.generator.alpha
-                    rows = rng.integers(0, len(x), batch_size)
-                    real = small[rows]
-                    if fading:
-                        real = half[rows] + (real - half[rows]) * np.float32(self.generator.alpha)
-                    for name, value in trainer.step(Tensor(real)).items():
-                        recent.setdefault(name, []).append(value)
-                record = {"level": level, "fading": fading, **{k: float(np.mean(v)) for k, v in recent.items()}}
-                log.append(record)
-                if each is not None:
-                    each(len(log), record)
-            self.average = trainer.average.module
-        return log
+        phases = [
+            (level, fading, max(1, share // batch_size))
+            for level, share in zip(levels, shares, strict=True)
+            for fading in ((True, False) if level > start else (False,))
+        ]
+        optimizers = [Adam(net.parameters(), lr=lr, betas=(0.0, 0.99)) for net in (self.generator, self.discriminator)]
+        trainer = GANTrainer(
+            self.generator, self.discriminator, *optimizers, self.latent, "wgan", 1, "gp", penalty_weight, 1e-3,
+            Average(self.generator, ema, into=self.average), seed,
+        )  # fmt: skip
+        training = trainer.training(sum(n for *_, n in phases), each, None, keep, self)
+        starts = np.cumsum([0] + [n for *_, n in phases])
+        small = None
+        for step in training:
+            at = int(np.searchsorted(starts, step, "left")) - 1
+            (level, fading, n), k = phases[at], step - int(starts[at])
+            if k == 1 and (fading or at == 0):
+                for optimizer in optimizers:  # a new size: the optimizers forget
+                    optimizer.load_state_dict({**optimizer.state_dict(), "state": {}})
+            self.grow(level, k / n if fading else 1.0)
+            if small is None or small.shape[2] != 2**level:
+                small = at_level(x, level)
+            real = small[training.rng.integers(0, len(x), batch_size)]
+            training.record(**trainer.step(Tensor(faded(real, self.generator.alpha))))
+            if k == n:
+                training.flush(level=level, fading=fading)
+        return training.log
 
     def sample(self, n, seed=None, averaged=True, batch=100) -> Tensor:
-        """n images of the present size, by the averaged generator once it has been trained; not clipped to [-1, 1]."""
-        G = self.average if averaged and self.average is not None else self.generator
+        """n images of the present size, by the averaged generator unless told otherwise; not clipped to [-1, 1]."""
+        G = self.average if averaged else self.generator
         z = self.latent(n, seeded(seed)).array
         with no_grad():
             return Tensor(np.concatenate([G(Tensor(z[i : i + batch])).array for i in range(0, n, batch)]))

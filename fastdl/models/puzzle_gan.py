@@ -19,6 +19,7 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.generative import GenerativeModel, seeded
+from fastdl.distributions.training import Training
 from fastdl.gan import check_images
 from fastdl.nn import functional as F
 from fastdl.nn import init
@@ -166,17 +167,20 @@ class PuzzleGAN(nn.Module, GenerativeModel):
         )
         return image.tanh(), mask.sigmoid()
 
-    def fit(self, x, steps=1000, batch_size=32, lr=2e-4, w_mask=10.0, w_appearance=10.0, seed=0, each=None, every=100):
+    def fit(
+        self, x, steps=1000, batch_size=32, lr=2e-4, w_mask=10.0, w_appearance=10.0, seed=0, each=None, every=100,
+        keep=None,
+    ):  # fmt: skip
         """Train on images in [-1, 1]; the patches are cut where the gradient energy is largest. Returns the log."""
         x = check_images(x, "PuzzleGAN.fit", (self.channels, self.image_size, self.image_size))
         corners = key_patches(x, self.patches, self.patch)
-        rng, generator = np.random.default_rng(seed), seeded(seed)
         d_optimizer = Adam(self.discriminator.parameters(), lr=lr, betas=(0.5, 0.999))
         painters = [p for m in (self.encoder, self.mask_generator, self.image_generator) for p in m.parameters()]
         g_optimizer = Adam(painters, lr=lr, betas=(0.5, 0.999))
         self.train()
-        log, recent = [], {}
-        for step in range(1, steps + 1):
+        training = Training(self, steps, {"g": g_optimizer, "d": d_optimizer}, seed, each, every, keep)
+        rng, generator = training.rng, training.random
+        for _ in training:
             rows = rng.choice(len(x), min(batch_size, len(x)), replace=False)
             real, (parts, masks) = x[rows], cut(x[rows], corners[rows], self.patch)
             truth, parts, masks = Tensor(real), Tensor(parts), Tensor(masks)
@@ -202,14 +206,8 @@ class PuzzleGAN(nn.Module, GenerativeModel):
             d_loss.backward()
             d_optimizer.step()
             record = {"d_loss": d_loss, "adversarial": adversarial, "mask": spatial, "appearance": appearance}
-            for name, value in record.items():
-                recent.setdefault(name, []).append(value.item())
-            if step % every == 0 or step == steps:
-                log.append({"step": step, **{k: float(np.mean(v)) for k, v in recent.items()}})
-                recent = {}
-                if each is not None:
-                    each(step, log[-1])
-        return log
+            training.record(**{name: value.item() for name, value in record.items()})
+        return training.log
 
     def restore(self, x, seed=None):
         """(images, masks, true masks) painted from the key patches of images x (N, C, S, S)."""

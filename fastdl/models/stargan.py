@@ -15,9 +15,9 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
+from fastdl.distributions.training import Training, linear_decay
 from fastdl.gan import check_images, gradient_penalty
 from fastdl.nn import functional as F
-from fastdl.ops.random import Generator as Random
 from fastdl.ops.shape import cat
 from fastdl.optim import Adam
 
@@ -125,6 +125,7 @@ class StarGAN(nn.Module):
         seed=0,
         each=None,
         every=100,
+        keep=None,
     ):
         """Train on images (N, C, H, W) in [-1, 1] with labels (N, c) of 0 and 1; `steps` discriminator steps; the log.
 
@@ -132,15 +133,14 @@ class StarGAN(nn.Module):
         """
         x = check_images(x, "StarGAN.fit", (self.channels, self.image_size, self.image_size))
         labels = self._labels(labels, len(x), "labels")
-        rng, random = np.random.default_rng(seed), Random().manual_seed(seed)
         G, D = self.generator, self.discriminator
         g_optimizer = Adam(G.parameters(), lr=lr, betas=(0.5, 0.999))
         d_optimizer = Adam(D.parameters(), lr=lr, betas=(0.5, 0.999))
         self.train()
-        log, recent = [], {}
-        for step in range(1, steps + 1):
-            for optimizer in (g_optimizer, d_optimizer):
-                optimizer.param_groups[0]["lr"] = lr * min(1.0, (1 - (step - 1) / steps) / max(1 - constant, 1e-9))
+        training = Training(self, steps, {"g": g_optimizer, "d": d_optimizer}, seed, each, every, keep)
+        rng = training.rng
+        for step in training:
+            linear_decay((g_optimizer, d_optimizer), lr, step, steps, constant)
             rows = rng.integers(0, len(x), batch_size)
             real, own = Tensor(x[rows]), Tensor(labels[rows])
             wanted = Tensor(labels[rng.integers(0, len(x), batch_size)])
@@ -150,7 +150,7 @@ class StarGAN(nn.Module):
             score, classes = D(real)
             wasserstein = D(fake)[0].mean() - score.mean()
             d_class = F.binary_cross_entropy_with_logits(classes, own, reduction="none").sum(1).mean()
-            penalty = gradient_penalty(lambda t: D(t)[0].mean((1, 2, 3)), real, fake, generator=random)
+            penalty = gradient_penalty(lambda t: D(t)[0].mean((1, 2, 3)), real, fake, generator=training.random)
             (wasserstein + lam_class * d_class + lam_penalty * penalty).backward()
             d_optimizer.step()
             record = {"wasserstein": -wasserstein.item(), "d_class": d_class.item(), "penalty": penalty.item()}
@@ -165,14 +165,8 @@ class StarGAN(nn.Module):
                 g_optimizer.step()
                 D.requires_grad_(True)
                 record |= {"g_class": g_class.item(), "back": back.item()}
-            for name, value in record.items():
-                recent.setdefault(name, []).append(value)
-            if step % every == 0 or step == steps:
-                log.append({"step": step, **{name: float(np.mean(v)) for name, v in recent.items()}})
-                recent = {}
-                if each is not None:
-                    each(step, log[-1])
-        return log
+            training.record(**record)
+        return training.log
 
     def translate(self, x, labels, batch=50) -> Tensor:
         """Images (N, C, H, W) changed to the attributes labels (N, c).

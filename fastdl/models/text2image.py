@@ -18,6 +18,7 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.generative import GenerativeModel, seeded
+from fastdl.distributions.training import Training
 from fastdl.gan import check_images
 from fastdl.nn import functional as F
 from fastdl.nn import init
@@ -188,6 +189,8 @@ class Text2Image(nn.Module, GenerativeModel):
             nn.Conv2d(channels, 16, 4, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1), nn.ReLU(),
             nn.Flatten(), nn.Linear(32 * (image_size // 4) ** 2, text_dim),
         )  # fmt: skip
+        self.register_buffer("text_mean", Tensor(np.zeros(text_dim, np.float32)))
+        self.register_buffer("text_scale", Tensor(np.ones(text_dim, np.float32)))
         for net in (self.generator, self.discriminator):
             for m in net.modules():
                 if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)):
@@ -195,8 +198,18 @@ class Text2Image(nn.Module, GenerativeModel):
 
     def embed(self, captions, length=None) -> Tensor:
         """(N, text_dim) of sentences, without a history. Errors: ValueError for unknown words."""
+        return self._embed(self.vocabulary.encode(captions, length))
+
+    def _embed(self, ids) -> Tensor:
         with no_grad():
-            return self.encoder(self.vocabulary.encode(captions, length))
+            return Tensor(np.concatenate([self.encoder(ids[i : i + 250]).array for i in range(0, len(ids), 250)]))
+
+    def told(self, captions) -> Tensor:
+        """(N, text_dim): what generator and discriminator are told: the embedding with mean 0 and variance 1 a dimension.
+
+        As large as the noise: unscaled (a spread of about 0.3) the text would be a hundredth of the generator's input.
+        """
+        return Tensor((self.embed(captions).array - self.text_mean.array) / self.text_scale.array)
 
     def _data(self, x, captions, name):
         x = check_images(x, name, (self.channels, self.image_size, self.image_size))
@@ -222,11 +235,14 @@ class Text2Image(nn.Module, GenerativeModel):
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+        codes = self._embed(ids).array
+        self.text_mean.array[...] = codes.mean(0)
+        self.text_scale.array[...] = codes.std(0) + 1e-3
         return losses
 
     def fit(
         self, x, captions, meanings=None, steps=1000, batch_size=64, lr=2e-4, g_lr=None, mismatch=True, interpolate=True,
-        seed=0, each=None, every=100,
+        seed=0, each=None, every=100, keep=None,
     ):  # fmt: skip
         """Train generator and discriminator on images in [-1, 1] and their captions; the encoder stays. Returns the log.
 
@@ -236,15 +252,14 @@ class Text2Image(nn.Module, GenerativeModel):
         meanings = own if meanings is None else np.asarray(meanings)
         if mismatch and len(np.unique(meanings)) < 2:
             raise ValueError("Text2Image.fit: all captions mean the same, so there are no wrong ones")
-        with no_grad():
-            texts = np.concatenate([self.encoder(ids[i : i + 250]).array for i in range(0, len(ids), 250)])
-        rng, generator = np.random.default_rng(seed), seeded(seed)
+        texts = (self._embed(ids).array - self.text_mean.array) / self.text_scale.array
         d_optimizer = Adam(self.discriminator.parameters(), lr=lr, betas=(0.5, 0.999))
         g_optimizer = Adam(self.generator.parameters(), lr=g_lr or lr, betas=(0.5, 0.999))
         self.generator.train()
         self.discriminator.train()
-        log, recent = [], {}
-        for step in range(1, steps + 1):
+        training = Training(self, steps, {"g": g_optimizer, "d": d_optimizer}, seed, each, every, keep)
+        rng, generator = training.rng, training.random
+        for _ in training:
             rows = rng.choice(len(x), min(batch_size, len(x)), replace=False)
             n = len(rows)
             real, t = Tensor(x[rows]), Tensor(texts[rows])
@@ -272,18 +287,12 @@ class Text2Image(nn.Module, GenerativeModel):
             g_loss.backward()
             self.discriminator.requires_grad_(True)
             g_optimizer.step()
-            for name, value in {"d_loss": d_loss, "g_loss": g_loss}.items():
-                recent.setdefault(name, []).append(value.item())
-            if step % every == 0 or step == steps:
-                log.append({"step": step, **{k: float(np.mean(v)) for k, v in recent.items()}})
-                recent = {}
-                if each is not None:
-                    each(step, log[-1])
-        return log
+            training.record(d_loss=d_loss.item(), g_loss=g_loss.item())
+        return training.log
 
     def generate(self, captions, seed=None) -> Tensor:
         """An image for every sentence (or for one), the generator in evaluation mode."""
-        t = self.embed(captions)
+        t = self.told(captions)
         self.generator.eval()
         with no_grad():
             return self.generator(randn(t.shape[0], self.latent_size, generator=seeded(seed)), t)

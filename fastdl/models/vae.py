@@ -208,7 +208,8 @@ class _Labelled:
 
     def __init__(self, model, labels):
         self.model, self.labels, self.x = model, labels, None
-        self.train, self.eval = model.train, model.eval
+        self.train, self.eval, self.modules = model.train, model.eval, model.modules
+        self.state_dict, self.load_state_dict = model.state_dict, model.load_state_dict
 
     def log_prob(self, rows):
         rows = np.asarray(rows)[:, 0].astype(np.int64)

@@ -3,8 +3,6 @@
 Judged on test emoji, whose true counterparts are known: L1 to them. Baseline: the untranslated image.
 """
 
-import sys
-
 import numpy as np
 
 from fastdl.data import emoji
@@ -20,7 +18,7 @@ def build(settings):
     return CycleGAN(3, settings["ngf"], blocks=settings["blocks"], d_layers=2)
 
 
-def learn(model, epochs, seed, settings):
+def learn(model, epochs, seed, settings, keep):
     google, twitter = emoji_styles(emoji().train)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(google))
@@ -32,18 +30,21 @@ def learn(model, epochs, seed, settings):
         batch_size=settings["batch_size"],
         lr=settings["lr"],
         seed=seed,
+        keep=keep,
     )
 
 
-def pictures(model, n, seed):
+def translate(model, x, to="b"):
+    """Drawings (N, 3, 32, 32) in -1..1 in the style "a" (Google's) or "b" (Twitter's)."""
+    return model.translate(x, to)
+
+
+def pictures(model, n, seed, settings):
     google, _ = emoji_styles(emoji().test)
-    chosen = google[np.random.default_rng(seed).permutation(len(google))[: n // 2]]
-    moved = model.translate(chosen).array
-    rows = [np.concatenate([chosen[i : i + 8], moved[i : i + 8]]) for i in range(0, len(chosen), 8)]
-    return (np.concatenate(rows) + 1) / 2
+    return _generative.beside(google, lambda x: translate(model, x).array, n, seed)
 
 
-def judge(model, seed):
+def judge(model, seed, settings):
     google, twitter = emoji_styles(emoji().test)
     moved = model.translate(google).array
     metrics = {
@@ -53,13 +54,4 @@ def judge(model, seed):
     return metrics, {"L1 of the untranslated drawing": float(np.abs(google - twitter).mean())}
 
 
-def run(
-    out="runs/cyclegan",
-    epochs: int | None = None,
-    seed: int = 0,
-    resume: bool = False,
-    progress: bool = True,
-    **settings,
-) -> dict:
-    """Train, judge, write weights, history and grids of samples to `out`. settings: see SETTINGS."""
-    return _generative.run(sys.modules[__name__], "cyclegan", out, epochs, seed, resume, progress, settings)
+run = _generative.runner(__name__)

@@ -3,8 +3,6 @@
 Baselines on the same images: independent pixels, a Markov chain, a mixture of 30 coins.
 """
 
-import sys
-
 from fastdl.models.nade import NADE
 from fastdl.models.pixel_tables import BernoulliMixture, IndependentBernoulli, MarkovChainImage
 from fastdl.recipes import _generative
@@ -18,16 +16,16 @@ def build(settings):
     return NADE(784, settings["hidden"])
 
 
-def learn(model, epochs, seed, settings):
+def learn(model, epochs, seed, settings, keep):
     x, validate, _ = binary_digits()
-    return model.fit(x, epochs, settings["lr"], settings["weight_decay"], seed=seed, validation=validate)
+    return model.fit(x, epochs, settings["lr"], settings["weight_decay"], seed=seed, validation=validate, keep=keep)
 
 
-def pictures(model, n, seed):
+def pictures(model, n, seed, settings):
     return model.sample(n, seed).array.reshape(-1, 1, 28, 28)
 
 
-def judge(model, seed):
+def judge(model, seed, settings):
     x, _, test = binary_digits()
     baselines = {
         "independent pixels": IndependentBernoulli(784).fit(x).mean_nll(test),
@@ -37,8 +35,4 @@ def judge(model, seed):
     return {"nats an image": model.mean_nll(test)}, baselines
 
 
-def run(
-    out="runs/nade", epochs: int | None = None, seed: int = 0, resume: bool = False, progress: bool = True, **settings
-) -> dict:
-    """Train, judge, write weights, history and grids of samples to `out`. settings: see SETTINGS."""
-    return _generative.run(sys.modules[__name__], "nade", out, epochs, seed, resume, progress, settings)
+run = _generative.runner(__name__)

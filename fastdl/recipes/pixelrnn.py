@@ -3,8 +3,6 @@
 Baselines on the same images: independent pixels, a Markov chain, a mixture of 30 coins.
 """
 
-import sys
-
 from fastdl.models.pixel_tables import BernoulliMixture, IndependentBernoulli, MarkovChainImage
 from fastdl.models.pixelrnn import PixelRNN
 from fastdl.recipes import _generative
@@ -18,17 +16,17 @@ def build(settings):
     return PixelRNN(settings["kind"], settings["layers"], settings["h"], maps=32, first=5)
 
 
-def learn(model, epochs, seed, settings):
+def learn(model, epochs, seed, settings, keep):
     x, validate, _ = binary_digits(8)
     x, validate = (a.reshape(-1, 1, 8, 8) for a in (x, validate))
-    return model.fit(x, epochs, settings["lr"], settings["weight_decay"], seed=seed, validation=validate)
+    return model.fit(x, epochs, settings["lr"], settings["weight_decay"], seed=seed, validation=validate, keep=keep)
 
 
-def pictures(model, n, seed):
+def pictures(model, n, seed, settings):
     return model.sample(n, seed, size=8).array
 
 
-def judge(model, seed):
+def judge(model, seed, settings):
     x, _, test = binary_digits(8)
     baselines = {
         "independent pixels": IndependentBernoulli(64).fit(x).mean_nll(test),
@@ -38,13 +36,4 @@ def judge(model, seed):
     return {"nats an image": model.mean_nll(test.reshape(-1, 1, 8, 8))}, baselines
 
 
-def run(
-    out="runs/pixelrnn",
-    epochs: int | None = None,
-    seed: int = 0,
-    resume: bool = False,
-    progress: bool = True,
-    **settings,
-) -> dict:
-    """Train, judge, write weights, history and grids of samples to `out`. settings: see SETTINGS."""
-    return _generative.run(sys.modules[__name__], "pixelrnn", out, epochs, seed, resume, progress, settings)
+run = _generative.runner(__name__)

@@ -3,8 +3,6 @@
 Baselines: independent pixels (nats), a full-covariance Gaussian of the pixels (Frechet distance).
 """
 
-import sys
-
 from fastdl.autograd import no_grad
 from fastdl.distributions.generative import seeded
 from fastdl.models.pixel_tables import IndependentBernoulli
@@ -22,15 +20,15 @@ def build(settings):
     )
 
 
-def learn(model, epochs, seed, settings):
-    return model.fit(binary_digits()[0], epochs=epochs, lr=settings["lr"], seed=seed)
+def learn(model, epochs, seed, settings, keep):
+    return model.fit(binary_digits()[0], epochs=epochs, lr=settings["lr"], seed=seed, keep=keep)
 
 
-def pictures(model, n, seed):
+def pictures(model, n, seed, settings):
     return model.sample(n, seed, mean=True).array.reshape(-1, 1, 28, 28)
 
 
-def judge(model, seed):
+def judge(model, seed, settings):
     x, _, test = binary_digits()
     train, real = digits_in_0_1()
     with no_grad():
@@ -40,12 +38,8 @@ def judge(model, seed):
         "independent pixels, nats": IndependentBernoulli(784).fit(x).mean_nll(test),
         "full-covariance Gaussian, frechet distance": gaussian_distance(train, real),
     }
-    quality = judge_digits(pictures(model, 1000, 1), train, real)
+    quality = judge_digits(pictures(model, 1000, 1, settings), train, real)
     return {"-ELBO, nats": bound, "KL, nats": float(kl.array.mean()), **quality}, baselines
 
 
-def run(
-    out="runs/vae", epochs: int | None = None, seed: int = 0, resume: bool = False, progress: bool = True, **settings
-) -> dict:
-    """Train, judge, write weights, history and grids of samples to `out`. settings: see SETTINGS."""
-    return _generative.run(sys.modules[__name__], "vae", out, epochs, seed, resume, progress, settings)
+run = _generative.runner(__name__)

@@ -1,0 +1,63 @@
+"""StarGAN between the two drawing styles of the emoji, Google's and Twitter's: the label says which style is wanted.
+
+Judged on test emoji, whose true counterparts are known: L1 to them, the share that a classifier takes for the wanted style, and
+the Frechet distance to the real drawings of that style. Baselines: the untranslated drawings.
+"""
+
+import numpy as np
+
+from fastdl.data import emoji
+from fastdl.models.stargan import StarGAN
+from fastdl.recipes import _emoji, _generative
+from fastdl.recipes._samples import emoji_styles
+
+EPOCHS = 4
+SETTINGS = {
+    "g_dim": 16, "d_dim": 16, "blocks": 3, "d_layers": 3, "lr": 5e-4, "n_critic": 2, "batch_size": 16,
+}  # fmt: skip
+GOOGLE, TWITTER = np.eye(2, dtype=np.float32)
+
+
+def build(settings):
+    return StarGAN(2, 32, 3, settings["g_dim"], settings["d_dim"], settings["blocks"], settings["d_layers"])
+
+
+def learn(model, epochs, seed, settings, keep):
+    google, twitter = emoji_styles(emoji().train)
+    x = np.concatenate([google, twitter])
+    labels = np.repeat([GOOGLE, TWITTER], len(google), 0)
+    rates = {name: settings[name] for name in ("lr", "n_critic", "batch_size")}
+    return model.fit(x, labels, steps=epochs * (len(x) // settings["batch_size"]), seed=seed, keep=keep, **rates)
+
+
+def translate(model, x, to="b"):
+    """Drawings (N, 3, 32, 32) in -1..1 in the style "a" (Google's) or "b" (Twitter's)."""
+    return model.translate(x, np.repeat([GOOGLE if to == "a" else TWITTER], len(x), 0))
+
+
+def pictures(model, n, seed, settings):
+    google, _ = emoji_styles(emoji().test)
+    return _generative.beside(google, lambda x: translate(model, x).array, n, seed)
+
+
+def judge(model, seed, settings):
+    google, twitter = emoji_styles(emoji().test)
+    moved = translate(model, google).array
+    zero_one = lambda x: ((x + 1) / 2).clip(0, 1)  # noqa: E731
+
+    def twitter_like(x):
+        p = _emoji.features(zero_one(x))[1]
+        return float((p.argmax(1) >= p.shape[1] // 2).mean())
+
+    metrics, baselines = {}, {}
+    for target, name, x in ((metrics, "", moved), (baselines, "untranslated, ", google)):
+        target[f"{name}L1 to the true Twitter drawing"] = float(np.abs(x - twitter).mean())
+        target[f"{name}taken for Twitter's style"] = twitter_like(x)
+        target[f"{name}frechet distance to Twitter's"] = _emoji.distance(zero_one(x), zero_one(twitter))
+    metrics["L1 there and back"] = float(np.abs(translate(model, moved, "a").array - google).mean())
+    metrics["L1 where nothing was asked for"] = float(np.abs(translate(model, google, "a").array - google).mean())
+    baselines["real Twitter drawings, taken for Twitter's style"] = twitter_like(twitter)
+    return metrics, baselines
+
+
+run = _generative.runner(__name__)
