@@ -1,6 +1,10 @@
 """Hashed weights, and networks without initial values."""
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from fastdl import nn
 from fastdl.testing import fill_hashed, hashed, hashed_weights, keys_hash
@@ -32,6 +36,21 @@ def test_weights_by_kind():
     net = fill_hashed(nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)))
     np.testing.assert_array_equal(net[1].bias.detach().numpy(), hashed("1.bias", (3,)) / 10)
     assert keys_hash(net.state_dict()) != keys_hash(nn.Linear(2, 2).state_dict())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory in use is read from /proc")
+def test_init_empty_only_reserves_the_memory_of_stacks():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    before = resident()
+    with nn.init_empty():
+        net = nn.Transformer(1024, 8, 4, 4, 4096)
+    assert sum(p.array.nbytes for p in net.parameters()) > 450e6
+    assert resident() - before < 30e6
+    first, last = net.encoder.layers[0], net.encoder.layers[-1]
+    assert not np.shares_memory(first.linear1.weight.array, last.linear1.weight.array)
+    assert first.linear1.weight.requires_grad and isinstance(first.linear1.weight, nn.Parameter)
 
 
 def test_init_empty_draws_nothing(monkeypatch):

@@ -37,6 +37,11 @@ def init_empty():
         _empty = before
 
 
+def is_empty():
+    """Whether this is inside init_empty()."""
+    return _empty
+
+
 def _fill(tensor, values, name):
     if _empty:
         return tensor

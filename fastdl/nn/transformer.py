@@ -19,6 +19,7 @@ from fastdl.nn.dropout import Dropout
 from fastdl.nn.linear import Linear
 from fastdl.nn.module import Module
 from fastdl.nn.norm import LayerNorm
+from fastdl.nn.parameter import Parameter
 
 
 def _activation(activation):
@@ -64,17 +65,31 @@ def _inner(linear, activation, x):
 class _Layer(Module):
     """What encoder and decoder layers share."""
 
-    def __init__(self, d_model, nhead, dim_feedforward, dropout, activation, eps, batch_first, norm_first, bias, norms):
+    looks_at_memory = False
+
+    def __init__(
+        self,
+        d_model,
+        nhead,
+        dim_feedforward=2048,
+        dropout=0.1,
+        activation="relu",
+        layer_norm_eps=1e-5,
+        batch_first=False,
+        norm_first=False,
+        bias=True,
+    ):
         super().__init__()
+        norms = 3 if self.looks_at_memory else 2
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias=bias, batch_first=batch_first)
-        if norms == 3:
+        if self.looks_at_memory:
             self.multihead_attn = MultiheadAttention(d_model, nhead, dropout, bias=bias, batch_first=batch_first)
         self.linear1 = Linear(d_model, dim_feedforward, bias=bias)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias=bias)
         self.norm_first, self.activation = norm_first, _activation(activation)
         for i in range(1, norms + 1):
-            setattr(self, f"norm{i}", LayerNorm(d_model, eps=eps, bias=bias))
+            setattr(self, f"norm{i}", LayerNorm(d_model, eps=layer_norm_eps, bias=bias))
         for i in range(1, norms + 1):
             setattr(self, f"dropout{i}", Dropout(dropout))
 
@@ -120,22 +135,6 @@ class TransformerEncoderLayer(_Layer):
     (3, 5, 8)
     """
 
-    def __init__(
-        self,
-        d_model,
-        nhead,
-        dim_feedforward=2048,
-        dropout=0.1,
-        activation="relu",
-        layer_norm_eps=1e-5,
-        batch_first=False,
-        norm_first=False,
-        bias=True,
-    ):
-        super().__init__(
-            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, 2
-        )
-
     def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=None, cache=None, maps=None):
         """cache: a KVCache; maps: a list that the attention weights (N, nhead, S, S) are appended to."""
 
@@ -154,21 +153,7 @@ class TransformerDecoderLayer(_Layer):
     Parameters  as the encoder layer, and multihead_attn.*, norm3.*
     """
 
-    def __init__(
-        self,
-        d_model,
-        nhead,
-        dim_feedforward=2048,
-        dropout=0.1,
-        activation="relu",
-        layer_norm_eps=1e-5,
-        batch_first=False,
-        norm_first=False,
-        bias=True,
-    ):
-        super().__init__(
-            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, 3
-        )
+    looks_at_memory = True
 
     def forward(
         self,
@@ -199,6 +184,16 @@ class TransformerDecoderLayer(_Layer):
         return self._add(x, self.norm3, self.dropout3, self._ff)
 
 
+def _copies(layer, n):
+    """A ModuleList of n copies of a layer. Inside init_empty() their weights are reserved only, as those of any new layer."""
+
+    def empty(p):
+        return Parameter(np.empty_like(p.array), p.requires_grad)
+
+    memos = [{id(p): empty(p) for p in layer.parameters()} if init.is_empty() else {} for _ in range(n)]
+    return ModuleList([copy.deepcopy(layer, memo) for memo in memos])
+
+
 class TransformerEncoder(Module):
     """num_layers copies of an encoder layer, each with weights of its own, and a last norm.
 
@@ -208,7 +203,7 @@ class TransformerEncoder(Module):
 
     def __init__(self, encoder_layer, num_layers, norm=None, enable_nested_tensor=True, mask_check=True):
         super().__init__()
-        self.layers = ModuleList([copy.deepcopy(encoder_layer) for _ in range(num_layers)])
+        self.layers = _copies(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
 
@@ -228,7 +223,7 @@ class TransformerDecoder(Module):
 
     def __init__(self, decoder_layer, num_layers, norm=None):
         super().__init__()
-        self.layers = ModuleList([copy.deepcopy(decoder_layer) for _ in range(num_layers)])
+        self.layers = _copies(decoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
 
