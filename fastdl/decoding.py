@@ -9,9 +9,41 @@ sentence was read is the model's own business. All of them work on arrays, outsi
 
 import numpy as np
 
+from fastdl.autograd import Tensor, no_grad
 from fastdl.ops.random import numpy_generator
 
-__all__ = ["beam_search", "decode", "log_softmax", "probabilities"]
+__all__ = ["beam_search", "decode", "log_softmax", "probabilities", "token_ids", "translate"]
+
+
+def token_ids(ids, name):
+    """Integers (N, length) of a Tensor or an array; name ("Model: which") opens the error."""
+    ids = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
+    if ids.ndim != 2 or ids.dtype.kind not in "iu":
+        raise ValueError(f"{name} tokens must be integers of shape (N, length); got {ids.dtype} {ids.shape}")
+    return ids
+
+
+def translate(session_of, model, src, max_len, num_beams, length_penalty, *, bos, eos, pad, **options):
+    """What a model of sequence to sequence answers to src (N, S): N arrays of target tokens, ending in eos if it was reached.
+
+    session_of(model, src), called in evaluation mode without a graph, is the decoder that reads the source. num_beams=1 draws
+    token by token: options are decode's, greedy unless a temperature is given; more are beam_search's.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            session = session_of(model, src)
+            scores = session.step(np.full(len(src), bos))
+            if num_beams > 1:
+                return beam_search(
+                    session, scores, max_len, num_beams, eos=eos, length_penalty=length_penalty, **options
+                )
+            rows = decode(session, scores, max_len, eos=eos, pad=pad, **{"temperature": 0, **options})
+    finally:
+        model.train(was_training)
+    ends = [np.flatnonzero(row == eos) for row in rows]
+    return [row[: end[0] + 1] if len(end) else row for row, end in zip(rows, ends, strict=True)]
 
 
 def log_softmax(scores):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastdl import decoding, nn
-from fastdl.autograd import Tensor, no_grad
+from fastdl.autograd import Tensor
 from fastdl.nn import functional as F
 from fastdl.nn import init
 from fastdl.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -185,7 +185,7 @@ class Seq2Seq(nn.Module):
 
     def encode(self, src):
         """(start state, keys, memory (N, S, M), mask (N, 1, S)) of source tokens; a row of padding counts as one token."""
-        src = _tokens(src, "source")
+        src = decoding.token_ids(src, "Seq2Seq: source")
         if src.shape[1] == 0:
             src = np.full((len(src), 1), PAD)
         t = np.arange(1, src.shape[1] + 1)
@@ -196,7 +196,7 @@ class Seq2Seq(nn.Module):
 
     def forward(self, src, tgt, teacher_forcing=1.0, rng=None, maps=None):
         """teacher_forcing < 1: a step reads the model's own last guess with the rest of the probability (scheduled sampling)."""
-        tgt = _tokens(tgt, "target")
+        tgt = decoding.token_ids(tgt, "Seq2Seq: target")
         state, *memory = self.encode(src)
         if teacher_forcing >= 1:
             return self.decoder(tgt, state, *memory, maps=maps)[0]
@@ -215,23 +215,10 @@ class Seq2Seq(nn.Module):
 
         beam=1 draws token by token: options are decoding.decode's, greedy unless a temperature is given.
         """
-        src = _tokens(src, "source")
-        was_training = self.training
-        self.eval()
-        try:
-            with no_grad():
-                session = Session(self, src)
-                scores = session.step(np.full(len(src), BOS))
-                if beam > 1:
-                    return decoding.beam_search(
-                        session, scores, max_len, beam, eos=EOS, length_penalty=length_penalty, **options
-                    )
-                options = {"temperature": 0, **options}
-                rows = decoding.decode(session, scores, max_len, eos=EOS, pad=PAD, **options)
-        finally:
-            self.train(was_training)
-        ends = [np.flatnonzero(row == EOS) for row in rows]
-        return [row[: e[0] + 1] if len(e) else row for row, e in zip(rows, ends, strict=True)]
+        src = decoding.token_ids(src, "Seq2Seq: source")
+        return decoding.translate(
+            Session, self, src, max_len, beam, length_penalty, bos=BOS, eos=EOS, pad=PAD, **options
+        )
 
 
 class Session:
@@ -250,13 +237,6 @@ class Session:
         self.state = tuple(map(pick, self.state)) if isinstance(self.state, tuple) else pick(self.state)
         self.memory, self.mask = Tensor(self.memory.array[rows]), self.mask[rows]
         self.keys = None if self.keys is None else Tensor(self.keys.array[rows])
-
-
-def _tokens(ids, what):
-    ids = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
-    if ids.ndim != 2 or ids.dtype.kind not in "iu":
-        raise ValueError(f"Seq2Seq: {what} tokens must be integers of shape (N, length); got {ids.dtype} {ids.shape}")
-    return ids
 
 
 def loss(scores, targets):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastdl import decoding, nn
-from fastdl.autograd import Tensor, no_grad
+from fastdl.autograd import Tensor
 from fastdl.nn import functional as F
 from fastdl.nn import init
 
@@ -88,13 +88,13 @@ class Transformer(nn.Module):
 
     def encode(self, src, maps=None):
         """Memory (N, S, d_model) of source tokens (N, S)."""
-        src = _tokens(src, "source")
+        src = decoding.token_ids(src, "Transformer: source")
         x = self.dropout(self.src_positions(self.src_embedding(src) * math.sqrt(self.config.d_model)))
         return self.encoder(x, src_key_padding_mask=Tensor(src == PAD), maps=maps)
 
     def decode(self, tgt, memory, src, cache=None, maps=None):
         """Hidden states (N, T, d_model) of target tokens (N, T), the source's padding left out."""
-        tgt = _tokens(tgt, "target")
+        tgt = decoding.token_ids(tgt, "Transformer: target")
         start = 0 if cache is None else cache[0][0].length
         x = self.tgt_positions(self.tgt_embedding(tgt) * math.sqrt(self.config.d_model), start)
         padding = Tensor(np.asarray(src.array if isinstance(src, Tensor) else src) == PAD)
@@ -110,23 +110,11 @@ class Transformer(nn.Module):
 
         num_beams=1 draws token by token: options are decoding.decode's, greedy unless a temperature is given.
         """
-        src = _tokens(src, "source")
-        was_training = self.training
-        self.eval()
-        try:
-            with no_grad():
-                session = Session(self, src)
-                scores = session.step(np.full(len(src), BOS))
-                most = min(max_len, self.config.max_len - 1)
-                if num_beams > 1:
-                    return decoding.beam_search(
-                        session, scores, most, num_beams, eos=EOS, length_penalty=length_penalty, **options
-                    )
-                options = {"temperature": 0, **options}
-                rows = decoding.decode(session, scores, most, eos=EOS, pad=PAD, **options)
-        finally:
-            self.train(was_training)
-        return [_until_end(row) for row in rows]
+        src = decoding.token_ids(src, "Transformer: source")
+        most = min(max_len, self.config.max_len - 1)
+        return decoding.translate(
+            Session, self, src, most, num_beams, length_penalty, bos=BOS, eos=EOS, pad=PAD, **options
+        )
 
 
 class Session:
@@ -146,20 +134,6 @@ class Session:
         for own, other in self.cache:
             own.reorder(rows)
             other.reorder(rows)
-
-
-def _tokens(ids, what):
-    ids = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
-    if ids.ndim != 2 or ids.dtype.kind not in "iu":
-        raise ValueError(
-            f"Transformer: {what} tokens must be integers of shape (N, length); got {ids.dtype} {ids.shape}"
-        )
-    return ids
-
-
-def _until_end(row):
-    ends = np.flatnonzero(row == EOS)
-    return row[: ends[0] + 1] if len(ends) else row
 
 
 def loss(scores, targets, label_smoothing=0.1):
