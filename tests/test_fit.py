@@ -413,3 +413,8 @@ def test_bar_shows_means_speed_and_time_left(monkeypatch):
     for word in ("loss 0.2500  accuracy 0.5000", "samples/s", "left", "4/4", "epoch 1/3"):
         assert word in terminal.text, word
     assert progress.samples == 200 and clock(75) == "1:15" and clock(3700) == "1:01:40" and clock(4) == "0:04"
+    progress.start_epoch(2, 10, 4)  # resumed after four batches
+    progress.step(0.25)
+    progress.end_epoch({"epoch": 2, "loss": 0.5, "seconds": 1.0})
+    for word in ("epoch 2/3", "4/10", "loss 0.5000"):
+        assert word in terminal.text, word

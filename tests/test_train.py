@@ -12,7 +12,7 @@ import pytest
 
 import fastdl
 from fastdl import nn
-from fastdl._history import History, Progress, plot, read
+from fastdl._history import History, plot, read
 from fastdl.data import DataLoader, TensorDataset
 from fastdl.io import checkpoints, load_latest
 from fastdl.metrics import accuracy, confusion, topk
@@ -332,30 +332,6 @@ def test_progress_without_a_terminal_is_one_line_an_epoch(capsys):
     trainer.fit(loader(), loader(), epochs=2)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0].startswith("epoch 1/2  loss ") and "val loss" in lines[1]
-
-
-def test_progress_bar_on_a_terminal(monkeypatch):
-    pytest.importorskip("tqdm")
-
-    class Terminal:
-        text = ""
-
-        def isatty(self):
-            return True
-
-        def write(self, text):
-            self.text += text
-
-        def flush(self):
-            pass
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    progress = Progress(True, 3)
-    progress.start_epoch(2, 10, 4)
-    progress.step(0.25)
-    progress.end_epoch({"epoch": 2, "loss": 0.5, "seconds": 1.0})
-    assert "epoch 2/3" in terminal.text and "10" in terminal.text and "loss 0.5000" in terminal.text
 
 
 # ----------------------------------------------------------------------------------------------------------- metrics

@@ -11,15 +11,12 @@ import numpy as np
 
 from fastdl._history import can_plot
 from fastdl.autograd import Tensor, no_grad
-from fastdl.data import DataLoader, mnist5k
-from fastdl.io import load, save
-from fastdl.metrics import accuracy, confusion
+from fastdl.io import load
+from fastdl.metrics import confusion
 from fastdl.models.lenet import LeNet5, loss
 from fastdl.nn import functional as F
-from fastdl.optim import Adam
-from fastdl.optim.lr_scheduler import CosineAnnealingLR
-from fastdl.random import manual_seed
-from fastdl.train import Trainer, plot_confusion
+from fastdl.recipes import _digits
+from fastdl.train import plot_confusion
 
 BASELINES = {"logistic regression": 0.906, "nearest neighbour": 0.931}
 EPOCHS = 12
@@ -37,43 +34,30 @@ def run(
     once more as "test_accuracy" and "test_loss".
     resume: go on from the newest checkpoint in `out` (with the same epochs and seed).
     """
-    epochs = EPOCHS if epochs is None else epochs
-    if epochs < 1:
-        raise ValueError(f"lenet: epochs must be at least 1; got {epochs}")
     began = time.perf_counter()
-    out = Path(out)
-    manual_seed(seed)
-    train, test = mnist5k()
-    learn = DataLoader(train, batch_size=BATCH, shuffle=True, seed=seed)
-    judge = DataLoader(test, batch_size=250)
-    model = LeNet5()
-    optimizer = Adam(model.parameters(), lr=RATE)
-    trainer = Trainer(
-        model,
+    trainer, judge, metrics, files = _digits.fit(
+        "lenet",
+        LeNet5,
         loss,
-        optimizer,
-        scheduler=CosineAnnealingLR(optimizer, epochs * len(learn)),
-        schedule_every="step",
-        metrics={"accuracy": accuracy},
-        out=out,
-        checkpoint_seconds=5.0,
-        progress=progress,
+        out,
+        EPOCHS if epochs is None else epochs,
+        seed,
+        resume,
+        progress,
+        lr=RATE,
+        batch_size=BATCH,
     )
-    trainer.fit(learn, judge, epochs, resume=resume)
-    result = trainer.evaluate(judge)
-    weights = out / "lenet.safetensors"
-    save(model, weights)
-    files = [weights, out / "history.jsonl", out / "history.png", out / "confusion.png"]
     if can_plot():
         scores, labels = trainer.predict(judge)
-        plot_confusion(confusion(scores.argmax(1), labels, 10), out / "confusion.png", title="LeNet-5, MNIST 5k")
+        files.append(Path(out, "confusion.png"))
+        plot_confusion(confusion(scores.argmax(1), labels, 10), files[-1], title="LeNet-5, MNIST 5k")
     return {
-        "metrics": {"test accuracy": result["accuracy"], "test loss": result["loss"]},
-        "test_accuracy": result["accuracy"],
-        "test_loss": result["loss"],
+        "metrics": metrics,
+        "test_accuracy": metrics["test accuracy"],
+        "test_loss": metrics["test loss"],
         "seconds": time.perf_counter() - began,
         "baselines": dict(BASELINES),
-        "files": [str(file) for file in files if file.exists()],
+        "files": [str(file) for file in files],
     }
 
 
