@@ -7,7 +7,8 @@
 #include "kernels/conv.h"
 
 #define CHUNK_WORK 3e6
-#define PIXELS 6 /* neighbouring results in registers */
+#define PIXELS (FD_VREGS == 32 ? 6 : 4) /* neighbouring results in registers, beside their inputs and a row of weights */
+#define LINE 16                         /* floats of a cache line */
 
 typedef struct {
     const fd_conv *p;
@@ -101,7 +102,7 @@ static void depthwise_chunk(void *ctx, long chunk) {
             const int whole = is_whole(w, j);
             for (long c = 0; c < C; c += VL) {
                 const long left = FD_MIN(VL, C - c);
-                if (whole)
+                if (whole && c % LINE == 0)
                     for (long s = 0; s < PIXELS * w->step; s++) fd_prefetch(next + (j * w->step + s) * d->x_w + c);
                 if (!whole)
                     results(d, f, x, weights, y, j, r0, r1, w->low[j], w->high[j], c, left, 1, 0);
