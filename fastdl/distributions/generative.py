@@ -87,6 +87,8 @@ def fit_likelihood(
     keep: see Training; a step of it is an epoch.
     """
     x = array(x)
+    if len(x) < 2:
+        raise ValueError("fit: one sample is too few to learn a distribution from; at least 2 are needed")
     training = Training(model, epochs, {"optimizer": optimizer}, seed, each, None, keep)
     training.values = {"best": np.inf, "waited": 0, "weights": None}
     for epoch in training:

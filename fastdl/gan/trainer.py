@@ -15,6 +15,8 @@ from fastdl.optim import Adam
 def check_images(x, name="fit", shape=None, least=2):
     """x (N, C, H, W) or (N, D) as float32 in [-1, 1], or the error that says what to do about it."""
     a = np.asarray(x.array if isinstance(x, Tensor) else x)
+    if a.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected numbers; got an array of {a.dtype}")
     if a.ndim not in (2, 4):
         raise ValueError(f"{name}: expected images (N, C, H, W) or vectors (N, D); got shape {a.shape}")
     if len(a) < least:

@@ -137,6 +137,14 @@ class AAE(nn.Module, GenerativeModel):
             raise ValueError(
                 "AAE.fit: labels belong to a model with classes, and such a model needs them (-1: not known)"
             )
+        if labels is not None:
+            labels = np.asarray(labels)
+            if labels.shape != (len(x),) or labels.dtype.kind not in "iu":
+                raise ValueError(
+                    f"AAE.fit: labels must be {len(x)} integers; got {labels.dtype} of shape {labels.shape}"
+                )
+            if labels.min() < -1 or labels.max() >= self.classes:
+                raise ValueError(f"AAE.fit: labels must lie in 0 .. {self.classes - 1}, or be -1 where not known")
         coders = [*self.encoder.parameters(), *self.decoder.parameters()]
         judges = [self.discriminator] + ([self.label_discriminator] if self.classes else [])
         optimizers = {
@@ -144,7 +152,7 @@ class AAE(nn.Module, GenerativeModel):
             "discriminator": Adam([p for j in judges for p in j.parameters()], lr=adversarial_lr, betas=(0.5, 0.999)),
             "encoder": Adam(self.encoder.parameters(), lr=adversarial_lr, betas=(0.5, 0.999)),
         }
-        known = None if labels is None else np.flatnonzero(np.asarray(labels) >= 0)
+        known = None if labels is None else np.flatnonzero(labels >= 0)
         if known is not None:
             optimizers["labels"] = Adam(self.encoder.parameters(), lr=lr)
         training = Training(self, steps, optimizers, seed, each, every, keep)
@@ -155,7 +163,7 @@ class AAE(nn.Module, GenerativeModel):
             if known is not None and len(known):
                 rows = rng.choice(known, min(batch_size, len(known)), replace=False)
                 optimizers["labels"].zero_grad()
-                loss = F.cross_entropy(self._split(Tensor(x[rows]))[1], np.asarray(labels)[rows])
+                loss = F.cross_entropy(self._split(Tensor(x[rows]))[1], labels[rows])
                 loss.backward()
                 optimizers["labels"].step()
                 record["label_loss"] = loss.item()

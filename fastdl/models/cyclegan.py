@@ -179,6 +179,8 @@ class CycleGAN(nn.Module):
         if to not in ("a", "b"):
             raise ValueError(f"CycleGAN.translate: to must be 'a' or 'b'; got {to!r}")
         x = check_images(x, "CycleGAN.translate", least=1)
+        if x.ndim != 4 or x.shape[1] != self.channels:
+            raise ValueError(f"CycleGAN.translate: expected images (N, {self.channels}, H, W); got shape {x.shape}")
         G = self.G_a if to == "b" else self.G_b
         with no_grad():
             return Tensor(np.concatenate([G(Tensor(x[i : i + batch])).array for i in range(0, len(x), batch)]))

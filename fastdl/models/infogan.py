@@ -109,6 +109,10 @@ class InfoGAN(nn.Module, GenerativeModel):
 
     def latent(self, noise, labels, numbers) -> Tensor:
         """The generator's input (N, latent) of noise, class labels and continuous codes."""
+        if np.shape(numbers) != (len(labels), self.config.continuous):
+            raise ValueError(
+                f"InfoGAN: the continuous codes must have shape ({len(labels)}, {self.config.continuous}); got {np.shape(numbers)}"
+            )
         if len(labels) and (np.min(labels) < 0 or np.max(labels) >= self.config.classes):
             raise ValueError(f"InfoGAN: labels must lie in 0 .. {self.config.classes - 1}")
         hot = np.eye(self.config.classes)[labels]

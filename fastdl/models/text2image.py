@@ -41,6 +41,7 @@ class Vocabulary:
     def __init__(self, captions):
         self.words = sorted({w for caption in captions for w in words_of(caption)})
         self.index = {w: i + 1 for i, w in enumerate(self.words)}
+        self.length = max(len(words_of(caption)) for caption in captions)
         if not self.words:
             raise ValueError("Vocabulary: the captions hold no words")
 
@@ -48,7 +49,10 @@ class Vocabulary:
         return len(self.words) + 1
 
     def encode(self, captions, length=None) -> np.ndarray:
-        """(N, T) int64, filled up with 0 on the left; ValueError for words that were never seen."""
+        """(N, T) int64, filled up with 0 on the left; ValueError for words that were never seen.
+
+        T: `length`, or that of the longest sentence known, so that a sentence is the same whatever stands beside it.
+        """
         rows = [words_of(c) for c in ([captions] if isinstance(captions, str) else captions)]
         for row in rows:
             if not row:
@@ -59,7 +63,7 @@ class Vocabulary:
                     f"unknown words: {', '.join(unknown)}; known are {', '.join(self.words[:40])}"
                     + (" ..." if len(self.words) > 40 else "")
                 )
-        T = length or max(map(len, rows))
+        T = length or max(self.length, *map(len, rows))
         return np.array([[0] * (T - len(r)) + [self.index[w] for w in r][-T:] for r in rows], np.int64)
 
 
@@ -145,22 +149,23 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images and t (N, text_dim) -> logits (N,)."""
+    """Images and t (N, text_dim) -> logits (N,). norm: batch norm as published; without it weights start as He's."""
 
-    def __init__(self, image_size=64, channels=3, text_dim=1024, text=128, ndf=64):
+    def __init__(self, image_size=64, channels=3, text_dim=1024, text=128, ndf=64, norm=True):
         super().__init__()
+        normed = (lambda width: [nn.BatchNorm2d(width)]) if norm else lambda width: []
         self.project = nn.Sequential(nn.Linear(text_dim, text), nn.LeakyReLU(0.2))
         layers, width = [nn.Conv2d(channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)], ndf
         for _ in range(int(np.log2(image_size // 4)) - 1):
-            layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=not norm), *normed(2 * width), nn.LeakyReLU(0.2)]
             width *= 2
         self.images = nn.Sequential(*layers)
         self.joint = nn.Sequential(
-            nn.Conv2d(width + text, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 1, 4),
+            nn.Conv2d(width + text, width, 1, bias=not norm), *normed(width), nn.LeakyReLU(0.2), nn.Conv2d(width, 1, 4)
         )
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                init.normal_(m.weight, 0.0, 0.02) if norm else init.kaiming_normal_(m.weight, 0.2)
 
     def forward(self, x, t):
         h, p = self.images(x), self.project(t)
@@ -172,11 +177,16 @@ class Text2Image(nn.Module, GenerativeModel):
     """Encoder, generator and discriminator; density "none".
 
     captions: all sentences that will occur, for the vocabulary. The published sizes are image_size 64, text_dim 1024, ngf 64.
+    d_norm: batch norm in the discriminator, as published. On few and simple images it tells real batches from generated ones by
+    their statistics alone: the generator's loss stays high, and the text is never learned.
     """
 
     density = "none"
 
-    def __init__(self, captions, image_size=64, channels=3, latent=100, text_dim=1024, text=128, ngf=64, ndf=None):
+    def __init__(
+        self, captions, image_size=64, channels=3, latent=100, text_dim=1024, text=128, ngf=64, ndf=None,
+        d_norm=True,
+    ):  # fmt: skip
         super().__init__()
         if image_size < 8 or image_size & (image_size - 1):
             raise ValueError(f"Text2Image: image_size must be a power of two from 8; got {image_size}")
@@ -184,17 +194,16 @@ class Text2Image(nn.Module, GenerativeModel):
         self.image_size, self.channels, self.latent_size = image_size, channels, latent
         self.encoder = TextEncoder(len(self.vocabulary), text_dim)
         self.generator = Generator(image_size, channels, latent, text_dim, text, ngf)
-        self.discriminator = Discriminator(image_size, channels, text_dim, text, ndf or ngf)
+        self.discriminator = Discriminator(image_size, channels, text_dim, text, ndf or ngf, d_norm)
         self.image_encoder = nn.Sequential(
             nn.Conv2d(channels, 16, 4, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1), nn.ReLU(),
             nn.Flatten(), nn.Linear(32 * (image_size // 4) ** 2, text_dim),
         )  # fmt: skip
         self.register_buffer("text_mean", Tensor(np.zeros(text_dim, np.float32)))
         self.register_buffer("text_scale", Tensor(np.ones(text_dim, np.float32)))
-        for net in (self.generator, self.discriminator):
-            for m in net.modules():
-                if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)):
-                    init.normal_(m.weight, 0.0, 0.02)
+        for m in self.generator.modules():
+            if isinstance(m, nn.ConvTranspose2d):
+                init.normal_(m.weight, 0.0, 0.02)
 
     def embed(self, captions, length=None) -> Tensor:
         """(N, text_dim) of sentences, without a history. Errors: ValueError for unknown words."""
@@ -213,8 +222,10 @@ class Text2Image(nn.Module, GenerativeModel):
 
     def _data(self, x, captions, name):
         x = check_images(x, name, (self.channels, self.image_size, self.image_size))
-        if len(captions) != len(x):
-            raise ValueError(f"{name}: {len(x)} images, but {len(captions)} captions")
+        if isinstance(captions, str) or len(captions) != len(x):
+            raise ValueError(
+                f"{name}: {len(x)} images, but {1 if isinstance(captions, str) else len(captions)} captions"
+            )
         meaning = {c: i for i, c in enumerate(dict.fromkeys(captions))}
         return x, self.vocabulary.encode(captions), np.array([meaning[c] for c in captions])
 
@@ -242,11 +253,13 @@ class Text2Image(nn.Module, GenerativeModel):
 
     def fit(
         self, x, captions, meanings=None, steps=1000, batch_size=64, lr=2e-4, g_lr=None, mismatch=True, interpolate=True,
-        seed=0, each=None, every=100, keep=None,
+        hard=0, seed=0, each=None, every=100, keep=None,
     ):  # fmt: skip
         """Train generator and discriminator on images in [-1, 1] and their captions; the encoder stays. Returns the log.
 
-        mismatch: GAN-CLS, real images with wrong texts; interpolate: GAN-INT. Wrong texts never mean the same as the right one.
+        mismatch: GAN-CLS, real images with wrong texts; interpolate: GAN-INT. Wrong texts never mean the same as the right one;
+        hard: of 1 + hard drawn wrong texts the one most like the right one is taken, so that the obvious (a colour) is not all
+        that tells them apart.
         """
         x, ids, own = self._data(x, captions, "Text2Image.fit")
         meanings = own if meanings is None else np.asarray(meanings)
@@ -266,6 +279,11 @@ class Text2Image(nn.Module, GenerativeModel):
             wrong = rng.integers(0, len(x), n)
             while mismatch and (again := meanings[wrong] == meanings[rows]).any():
                 wrong[again] = rng.integers(0, len(x), int(again.sum()))
+            for _ in range(hard if mismatch else 0):
+                other = rng.integers(0, len(x), n)
+                far, near = (((texts[w] - t.array) ** 2).sum(1) for w in (wrong, other))
+                nearer = (near < far) & (meanings[other] != meanings[rows])
+                wrong[nearer] = other[nearer]
             with no_grad():
                 fake = self.generator(randn(n, self.latent_size, generator=generator), t)
             d_optimizer.zero_grad()
@@ -301,13 +319,23 @@ class Text2Image(nn.Module, GenerativeModel):
         """Images of n of the given captions, in turn."""
         return self.generate([captions[i % len(captions)] for i in range(n)], seed)
 
-    def r_precision(self, images, captions, pool, seed=0, choices=10) -> float:
-        """How often an image's own caption is the best of `choices` by the joint embedding; the others come from `pool`."""
+    def r_precision(self, images, captions, pool, same=None, seed=0, choices=10) -> float:
+        """How often an image's own caption is the best of `choices` by the joint embedding; the others come from `pool`.
+
+        same(a, b): do two captions say the same? Those are never among the others (default: equal captions).
+        """
         rng, right = np.random.default_rng(seed), 0
-        with no_grad():
-            codes = self.image_encoder(images).array
-        for code, caption in zip(codes, captions, strict=True):
-            others = [c for c in dict.fromkeys(pool) if c != caption]
-            options = [caption, *rng.choice(others, min(choices - 1, len(others)), replace=False)]
-            right += int((self.embed(options).array @ code).argmax() == 0)
+        pool = list(dict.fromkeys(pool))
+        codes, texts = self._image_codes(images), self.embed(pool).array
+        for code, caption, own in zip(codes, captions, self.embed(captions).array, strict=True):
+            others = [i for i, c in enumerate(pool) if c != caption and not (same and same(c, caption))]
+            chosen = rng.choice(others, min(choices - 1, len(others)), replace=False)
+            right += int((texts[chosen] @ code).max() < own @ code)
         return right / len(captions)
+
+    def _image_codes(self, images):
+        """(N, text_dim) of images by the joint embedding's own encoder."""
+        with no_grad():
+            return np.concatenate(
+                [self.image_encoder(images[i : i + 250]).array for i in range(0, images.shape[0], 250)]
+            )

@@ -17,12 +17,18 @@ TEMPLATES = (
     "one sees a {c} {d}",
 )
 TEMPLATES += ("{d} in {c}", "draw a {c} {d} please")
-SENTENCES = [t.format(c=c, d=d) for t in TEMPLATES for c in COLOURS for d in NAMES]
+_SAID = {t.format(c=c, d=d): (c, d) for t in TEMPLATES for c in COLOURS for d in NAMES}
+SENTENCES = list(_SAID)
 
 
 def sentence(digit, colour, template=0):
     """A template filled in with the numbers of a digit and a colour."""
     return TEMPLATES[template % len(TEMPLATES)].format(c=list(COLOURS)[colour], d=NAMES[digit])
+
+
+def same_meaning(a, b):
+    """Do two sentences name the same digit and colour?"""
+    return _SAID[a] == _SAID[b]
 
 
 def inked(x, y, rng, unseen=None):

@@ -33,7 +33,7 @@ def save_grid(images, path, columns=8, scale=2) -> str | None:
         return None
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = grid(images, columns)
+    sheet = grid(images, min(columns, len(images)))
     Image.fromarray(sheet.repeat(scale, 0).repeat(scale, 1)).save(path)
     return str(path)
 

@@ -29,7 +29,7 @@ def captioned(data):
 def build(settings):
     *_, sentences = captioned(settings["data"])
     sizes = {name: settings[name] for name in ("latent", "text_dim", "text", "ngf", "ndf")}
-    return Text2Image(sentences, image_size=32, **sizes)
+    return Text2Image(sentences, image_size=32, d_norm=False, **sizes)
 
 
 def learn(model, epochs, seed, settings, keep):
@@ -37,7 +37,7 @@ def learn(model, epochs, seed, settings, keep):
     model.fit_encoder(x, captions, meanings, steps=settings["encoder_steps"], lr=2e-3, seed=seed)
     steps = epochs * (len(x) // settings["batch_size"])
     rates = {"lr": settings["d_lr"], "g_lr": settings["g_lr"], "batch_size": settings["batch_size"]}
-    return model.fit(x, captions, meanings, steps, seed=seed, keep=keep, **rates)
+    return model.fit(x, captions, meanings, steps, seed=seed, hard=3, keep=keep, **rates)
 
 
 def asked(n, settings):
@@ -55,11 +55,12 @@ def judge(model, seed, settings):
     _, (x, captions, _), sentences = captioned(settings["data"])
     drawn = model.generate(captions, seed=1)
     pool = sentences if settings["data"] == "mnist" else list(dict.fromkeys(captions))
+    same = _captions.same_meaning if settings["data"] == "mnist" else None
     shuffled = [captions[i] for i in np.random.default_rng(0).permutation(len(captions))]
-    metrics = {"R-precision of 10": model.r_precision(drawn, captions, pool)}
+    metrics = {"R-precision of 10": model.r_precision(drawn, captions, pool, same)}
     baselines = {
-        "R-precision of real images": model.r_precision(Tensor(x), captions, pool),
-        "R-precision of images of other captions": model.r_precision(drawn, shuffled, pool),
+        "R-precision of real images": model.r_precision(Tensor(x), captions, pool, same),
+        "R-precision of images of other captions": model.r_precision(drawn, shuffled, pool, same),
     }
     if settings["data"] == "emoji":
         quality, anchors = _emoji.judge((drawn.array + 1) / 2)
