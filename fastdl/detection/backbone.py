@@ -4,15 +4,22 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.nn import functional as F
+from fastdl.nn.blocks.images import check_images
 
 
 def need_images(x, channels, name, least=1):
     """ValueError unless x is a Tensor (N, channels, H, W) of floats with H and W at least `least`."""
-    if len(x.shape) != 4 or x.shape[1] != channels or min(x.shape[2:]) < least or x.dtype.kind != "f":
+    check_images(name, x, channels, least)
+    if x.dtype.kind != "f":
         raise ValueError(
-            f"{name}: expected images (N, {channels}, H, W) of floats, H and W at least {least}; got {x.dtype} {tuple(x.shape)}"
-            + ("; hint: a grey image needs a channel axis of length 1, or in_channels=1" if channels == 3 else "")
+            f"{name}: expected images (N, {channels}, H, W) of floats; got {x.dtype}; hint: x.float() / 255, standardised"
         )
+
+
+def need_proposals(images, proposals, name):
+    """ValueError unless there is one array of boxes for every image."""
+    if len(proposals) != len(images):
+        raise ValueError(f"{name}: {len(images)} images and proposals for {len(proposals)}; give one (P, 4) an image")
 
 
 class ConvStages(nn.Module):

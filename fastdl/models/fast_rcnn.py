@@ -12,7 +12,7 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor
-from fastdl.detection.backbone import ConvStages, need_images
+from fastdl.detection.backbone import ConvStages, need_images, need_proposals
 from fastdl.detection.boxes import check_boxes
 from fastdl.detection.roi_heads import RoIPooler, RoISampler, detections, roi_losses
 from fastdl.detection.rpn import check_targets
@@ -60,8 +60,7 @@ class FastRCNN(nn.Module):
                 raise ValueError("FastRCNN: training needs at least one image")
             return []
         need_images(images, self.in_channels, "FastRCNN")
-        if len(proposals) != len(images):
-            raise ValueError(f"FastRCNN: {len(images)} images and proposals for {len(proposals)}")
+        need_proposals(images, proposals, "FastRCNN")
         size = tuple(images.shape[2:])
         proposals = [check_boxes(p).astype(np.float32) for p in proposals]
         if self.training:

@@ -14,6 +14,8 @@ Ref  Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmen
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fastdl import nn
 from fastdl.detection.backbone import need_images
 from fastdl.nn import functional as F
@@ -233,8 +235,12 @@ def fcn_resnet101(num_classes=21, aux_loss=False, **settings) -> FCNResNet:
 
 
 def loss(scores, labels, ignore_index=255, weight=None):
-    """Cross-entropy, the mean over the pixels that count; scores (N, C, H, W) or FCNResNet's dict (aux counts half)."""
+    """Cross-entropy, the mean over the pixels that count, 0 where none does; scores (N, C, H, W) or FCNResNet's dict (aux
+    counts half).
+    """
     if isinstance(scores, dict):
-        parts = {name: F.cross_entropy(s, labels, weight, ignore_index) for name, s in scores.items()}
+        parts = {name: loss(s, labels, ignore_index, weight) for name, s in scores.items()}
         return parts["out"] + 0.5 * parts["aux"] if "aux" in parts else parts["out"]
+    if (np.asarray(getattr(labels, "array", labels)) == ignore_index).all():
+        return scores.sum() * 0
     return F.cross_entropy(scores, labels, weight, ignore_index)

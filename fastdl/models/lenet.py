@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from fastdl import nn
 from fastdl.nn import functional as F
+from fastdl.nn.blocks.images import check_images
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class LeNet5(nn.Module):
     def features(self, x):
         """(N, in_channels, 28, 28) -> (N, 400)."""
         act = F.relu if self.config.activation == "relu" else F.tanh
+        if tuple(x.shape[1:]) != (self.config.in_channels, 28, 28):
+            check_images("LeNet5", x, self.config.in_channels)
+            raise ValueError(f"LeNet5: images must be 28 x 28; got {tuple(x.shape[2:])}; hint: F.interpolate or F.pad")
         pool = F.max_pool2d if self.config.pool == "max" else F.avg_pool2d
         x = pool(act(self.conv1(x)), 2)  # (N, 6, 14, 14)
         x = pool(act(self.conv2(x)), 2)  # (N, 16, 5, 5)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor
-from fastdl.detection.backbone import ConvStages, need_images
+from fastdl.detection.backbone import ConvStages, need_images, need_proposals
 from fastdl.detection.region_classifier import RegionClassifier
 from fastdl.nn import functional as F
 from fastdl.ops.roi import roi_align
@@ -91,11 +91,13 @@ class RCNN(nn.Module):
     def forward(self, images, boxes):
         """(K, classes + 1) softmax scores of regions, for fine-tuning."""
         need_images(images, self.in_channels, "RCNN")
+        need_proposals(images, boxes, "RCNN")
         return self.backbone(warp(images, boxes, self.size, self.context))
 
     def embed(self, images, boxes, chunk=256):
         """(K, hidden) features of all regions."""
         need_images(images, self.in_channels, "RCNN")
+        need_proposals(images, boxes, "RCNN")
         if not sum(map(len, boxes)):
             return Tensor(np.zeros((0, self.backbone.hidden), np.float32))
         x = warp(images, boxes, self.size, self.context)

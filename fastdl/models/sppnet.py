@@ -13,7 +13,7 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor
-from fastdl.detection.backbone import ConvStages, need_images
+from fastdl.detection.backbone import ConvStages, need_images, need_proposals
 from fastdl.detection.region_classifier import RegionClassifier
 from fastdl.nn import functional as F
 from fastdl.ops.roi import roi_pool
@@ -80,11 +80,13 @@ class SPPNet(nn.Module):
     def pyramid(self, images, boxes):
         """(K, C bins) pooled windows of regions; no gradient reaches the convolutions."""
         need_images(images, self.in_channels, "SPPNet")
+        need_proposals(images, boxes, "SPPNet")
         maps = self.features(images).detach()
         return self.spp(maps, [to_cells(b, self.stride, *maps.shape[2:]) for b in boxes])
 
     def embed(self, images, boxes):
         """(K, hidden) features of all regions: the convolutions run once an image."""
+        need_proposals(images, boxes, "SPPNet")
         if not sum(map(len, boxes)):
             return Tensor(np.zeros((0, self.fc7.out_features), np.float32))
         return self._dense(self.pyramid(images, boxes))
@@ -92,6 +94,8 @@ class SPPNet(nn.Module):
     def detect(self, images, proposals, **options):
         if len(images) == 0:
             return []
+        if self.heads is None:
+            raise ValueError("SPPNet: it was made without detection heads; hint: heads=20 makes them")
         features = self.embed(images, proposals).array
         ends, size = np.cumsum([len(p) for p in proposals]), tuple(images.shape[2:])
         return [self.heads.detect(features[e - len(p) : e], p, size, **options) for e, p in zip(ends, proposals)]

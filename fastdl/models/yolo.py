@@ -17,7 +17,7 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor
 from fastdl.detection.backbone import need_images
-from fastdl.detection.boxes import batched_nms
+from fastdl.detection.boxes import batched_nms, check_boxes
 from fastdl.nn import functional as F
 
 POOL = "pool"
@@ -180,7 +180,10 @@ def encode(targets, S, C, size):
     N = len(targets)
     box, label, there = np.zeros((N, S, S, 4), np.float32), np.zeros((N, S, S), np.int64), np.zeros((N, S, S), bool)
     for i, target in enumerate(targets):
-        corners = np.clip(np.asarray(target["boxes"], np.float32).reshape(-1, 4) / size, 0, 1)
+        boxes = check_boxes(target["boxes"], f"yolo: the boxes of image {i}")
+        if not np.isfinite(boxes).all():
+            raise ValueError(f"yolo: the boxes of image {i} must be finite; got {boxes.tolist()}")
+        corners = np.clip(boxes.astype(np.float32) / size, 0, 1)
         labels = np.asarray(target["labels"], np.int64).reshape(-1)
         if len(labels) != len(corners) or (len(labels) and not 0 <= labels.min() <= labels.max() < C):
             raise ValueError(f"yolo: image {i} needs {len(corners)} labels in 0..{C - 1}; got {labels.tolist()}")

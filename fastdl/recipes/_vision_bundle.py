@@ -50,9 +50,12 @@ def load(path, names):
     if name not in names:
         wanted = " or ".join(f"`fastdl train {n}`" for n in names)
         raise ValueError(f"{path} holds {name or 'weights of something else'}; this needs a file that {wanted} wrote")
-    about = json.loads(metadata["scenes"])
-    model = build(name, len(about["classes"]), about["channels"], about["size"], about.get("width", 1.0))
-    model.load_state_dict(load_file(path))
+    try:
+        about = json.loads(metadata["scenes"])
+        model = build(name, len(about["classes"]), about["channels"], about["size"], about.get("width", 1.0))
+        model.load_state_dict(load_file(path))
+    except (KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged, or of another version of fastdl ({error})") from None
     return name, model.eval(), about
 
 
