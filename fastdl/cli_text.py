@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 from fastdl.cli_common import use_machine
+from fastdl.decoding import check_draws
 from fastdl.random import manual_seed
 
 
@@ -17,13 +18,26 @@ def _open(path, kinds):
     return _bundle.load(path, kinds)
 
 
+def _encode(tokenizer, text, what):
+    """Numbers of a text's characters; an error that names those the model never saw."""
+    strange = sorted(set(text) - set(tokenizer.chars))
+    if strange:
+        names = ", ".join(map(repr, strange[:10]))
+        raise ValueError(
+            f"unknown character{'s' if len(strange) > 1 else ''} {names} in the {what}; this model was trained on texts "
+            f"with {''.join(tokenizer.chars)!r} only; leave the others out"
+        )
+    return tokenizer.encode(text)
+
+
 def generate(args):
     """Prints the prompt and what follows it, as it is drawn."""
     use_machine(args)
     _, model, tokenizer = _open(args.model, ("gpt", "char_lstm"))
     if not args.prompt:
         raise ValueError("the prompt is empty; give the beginning of a text: --prompt 'In the '")
-    prompt = tokenizer.encode(args.prompt)
+    prompt = _encode(tokenizer, args.prompt, "prompt")
+    check_draws("options", args.temperature, args.top_k, args.top_p, args.repetition_penalty)
     manual_seed(args.seed)
 
     def show(tokens):
@@ -50,8 +64,8 @@ def translate(args):
     for line in lines:
         unit = "char" if units[0] == "symbols" else units[0]
         symbols = split(words(line) if unit == "word" else line, unit)
-        if not symbols:
-            print()
+        if not line.strip() or not symbols:
+            print(flush=True)
             continue
         known = set(vocabularies[0].symbols)
         if not known & set(symbols):  # upper or lower case, if that helps
@@ -61,6 +75,11 @@ def translate(args):
         unknown = sorted(set(symbols) - known)
         if unknown:
             print(f"fastdl translate: not in the vocabulary: {' '.join(unknown[:10])}", file=sys.stderr)
+        most = getattr(model.config, "max_len", None)  # of a Transformer; a recurrent model reads on and on
+        if most is not None and len(symbols) + 1 > most:
+            raise ValueError(
+                f"the line {line[:40]!r}... has {len(symbols)} symbols, this model reads at most {most - 1}; divide it"
+            )
         found = model.generate(pad([vocabularies[0].encode(symbols, eos=True)]), max_len=args.length, **beam)[0]
         answer = vocabularies[1].decode(found)
         print(" ".join(answer) if units[1] == "symbols" else join(answer, units[1]), flush=True)
@@ -76,7 +95,7 @@ def embed(args):
     for text in args.text or [line.rstrip("\n") for line in sys.stdin]:
         if not text:
             raise ValueError("an empty text has no embedding")
-        ids = tokenizer.encode(text)
+        ids = _encode(tokenizer, text, "text")
         with no_grad():
             states = [model.bert(ids[None, i : i + most])[0].array[0] for i in range(0, len(ids), most)]
         mean = np.concatenate(states).mean(0)

@@ -12,7 +12,7 @@ import numpy as np
 from fastdl.autograd import Tensor, no_grad
 from fastdl.ops.random import numpy_generator
 
-__all__ = ["beam_search", "decode", "log_softmax", "probabilities", "token_ids", "translate"]
+__all__ = ["beam_search", "check_draws", "decode", "log_softmax", "probabilities", "token_ids", "translate"]
 
 
 def token_ids(ids, name):
@@ -29,6 +29,10 @@ def translate(session_of, model, src, max_len, num_beams, length_penalty, *, bos
     session_of(model, src), called in evaluation mode without a graph, is the decoder that reads the source. num_beams=1 draws
     token by token: options are decode's, greedy unless a temperature is given; more are beam_search's.
     """
+    if num_beams < 1:
+        raise ValueError(f"{type(model).__name__}.generate: the number of beams must be at least 1; got {num_beams}")
+    if len(src) == 0:
+        return []
     was_training = model.training
     model.eval()
     try:
@@ -53,6 +57,18 @@ def log_softmax(scores):
     return z - np.log(np.exp(z).sum(-1, keepdims=True))
 
 
+def check_draws(name, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0):
+    """ValueError for settings that no draw can follow."""
+    if not 0 <= temperature < np.inf:
+        raise ValueError(f"{name}: temperature must be at least 0 and finite; got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"{name}: top_k must be at least 1; got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"{name}: top_p must lie in (0, 1]; got {top_p}")
+    if not 0 < repetition_penalty < np.inf:
+        raise ValueError(f"{name}: repetition_penalty must be above 0 and finite; got {repetition_penalty}")
+
+
 def probabilities(scores, temperature=1.0, top_k=None, top_p=None):
     """The distribution that is drawn from: softmax(scores / temperature), cut to the top_k largest, then to the smallest set
     whose probability reaches top_p; the rest gets 0.
@@ -62,12 +78,7 @@ def probabilities(scores, temperature=1.0, top_k=None, top_p=None):
     """
     scores = np.asarray(scores, np.float64)
     V = scores.shape[-1]
-    if not temperature >= 0:
-        raise ValueError(f"probabilities: temperature must be at least 0; got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"probabilities: top_k must be at least 1; got {top_k}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"probabilities: top_p must lie in (0, 1]; got {top_p}")
+    check_draws("probabilities", temperature, top_k, top_p)
     if temperature == 0:
         return np.eye(V)[scores.argmax(-1)]
     p = np.exp(log_softmax(scores / temperature))
@@ -137,6 +148,7 @@ def decode(
     generator           where the random numbers come from; the global one if None
     """
     scores = _check_scores(scores, "decode")
+    check_draws("decode", temperature, top_k, top_p, repetition_penalty)
     B = len(scores)
     ends = np.atleast_1d([] if eos is None else eos).astype(np.int64)
     tokens = np.empty((B, max(max_new_tokens, 0)), np.int64)

@@ -109,40 +109,39 @@ def grapheme_to_phoneme(seed=0, smoke=False):
 
 @gate(entry=5, name="bert_masked_characters")
 def bert_masked_characters(seed=0, smoke=False):
-    "BERT (4 layers, 128) fills in masked characters of the King James Bible (15 %): accuracy on held-out text, against counts."
+    """BERT (4 layers, 128) fills in masked characters of the King James Bible (15 %): accuracy on held-out text, against counts.
+
+    Short windows come first (8 characters, then 16), as published BERT saw 128 tokens before 512: over 64 places at once the
+    attention of this post-norm network stays even for the whole time, and it guesses by frequency (0.25).
+    """
     tokenizer, train, test = bible()
-    vocab, T = len(tokenizer), 64
+    vocab = len(tokenizer)
     table = neighbour_table(train, test, vocab)
     most = float((test == tokenizer.encode(" ")[0]).mean())
-    model = bert.BertForMaskedLM(
-        vocab=vocab + 1,
-        hidden=64 if smoke else 128,
-        layers=2 if smoke else 4,
-        heads=4,
-        positions=T,
-        dropout=0.0,
-        pad=vocab,
-    )
-    steps, rng = 60 if smoke else 900, np.random.default_rng(seed)
+    sizes = {"hidden": 64, "layers": 2} if smoke else {"hidden": 128, "layers": 4}
+    model = bert.BertForMaskedLM(vocab=vocab + 2, heads=4, positions=16, dropout=0.0, pad=vocab + 1, **sizes)
+    stages = ((8, 90), (16, 10)) if smoke else ((8, 300), (16, 1600))
+    steps, rng = sum(n for _, n in stages), np.random.default_rng(seed)
     optimizer = adamw(model, 3e-3 if smoke else 2e-3, 0.01, (0.9, 0.98))
-    schedule = warm_cosine(optimizer, steps, 20 if smoke else 100)
-    for _ in range(steps):
-        x, _y = random_windows(train, T, 32, rng)
-        inputs, labels = bert.mask_tokens(x, vocab + 1, vocab, rng)
-        places = labels != -100
-        loss = bert.loss(model(inputs, places=places), labels[places])
-        optimizer.zero_grad()
-        loss.backward()
-        clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    schedule = warm_cosine(optimizer, steps, 20 if smoke else 50, 0.05)
+    for T, n in stages:
+        for _ in range(n):
+            x, _y = random_windows(train, T, 1024 // T, rng)
+            inputs, labels = bert.mask_tokens(x, vocab + 1, vocab, rng)
+            places = labels != -100
+            loss = bert.loss(model(inputs, places=places), labels[places])
+            optimizer.zero_grad()
+            loss.backward()
+            clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
     model.eval()
     if smoke:
-        inputs, labels = bert.mask_tokens(test[:6400].reshape(-1, T), vocab + 1, vocab, rng)
+        inputs, labels = bert.mask_tokens(test[:6400].reshape(-1, 8), vocab + 1, vocab, rng)
         with no_grad():
             bits = bert.loss(model(inputs, places=labels != -100), labels[labels != -100]).item() / np.log(2)
-        return [Claim("bits a masked character", bits, "<=", 4.35, ("order 0", 4.407))]
-    accuracy = masked_accuracy(model, test, vocab, T)
+        return [Claim("bits a masked character", bits, "<=", 4.2, ("order 0", 4.407))]
+    accuracy = masked_accuracy(model, test, vocab, 16)
     return [
         Claim("masked characters right", accuracy, ">=", 0.60, ("table of both neighbours", table)),
         Claim("... above always a space by", accuracy - most, ">=", 0.3, ("always a space", most)),

@@ -237,14 +237,19 @@ def rnn(seed=0, smoke=False):
 
 @gate(entry=87, name="vanishing_gradient")
 def vanishing_gradient(seed=0, smoke=False):
-    "Gradients of the last state with respect to earlier ones over 50 steps: sigmoid, ReLU and LSTM; clipping."
+    """Gradients of the last state with respect to earlier ones over 50 steps: sigmoid, ReLU and LSTM; clipping.
+
+    All recurrent matrices are random with spectral radius 1 (ReLU 1.5), in the LSTM every gate's; tanh, ReLU and LSTM get
+    inputs of a tenth. With torch's initial weights (radius 0.58) and inputs of 1, forget bias 1 keeps about 1e-5 only:
+    a gate of s(1) = 0.73 fades too.
+    """
     one, more = with_spectral_radius(64, 1.0, seed), with_spectral_radius(64, 1.5, seed)
     sigmoid = gradient_flow(one, 50, "sigmoid", seed=seed)
     relu = gradient_flow(more * np.sqrt(2), 50, "relu", scale=0.1, seed=seed)  # ReLU halves the variance
     tanh = gradient_flow(one, 50, "tanh", scale=0.1, seed=seed)
-    lstm = lstm_gradient_flow(64, 50, 1.0, seed=seed)
-    wide = lstm_gradient_flow(64, 50, 3.0, seed=seed)  # a gate of s(1) = 0.73 fades too: 0.73^50 = 1e-7
-    lost, kept, open_ = (flow[0] / flow[-1] for flow in (sigmoid, lstm, wide))
+    lstm = lstm_gradient_flow(64, 50, 1.0, seed=seed, radius=1.0, scale=0.1)
+    fresh, wide = (lstm_gradient_flow(64, 50, bias, seed=seed) for bias in (1.0, 3.0))
+    lost, kept, small, open_ = (flow[0] / flow[-1] for flow in (sigmoid, lstm, fresh, wide))
     bound = 0.25 * np.linalg.norm(one, 2)
     factors = sigmoid[:-1] / np.maximum(sigmoid[1:], 1e-300)
     p = nn.Parameter(np.zeros(3, np.float32))
@@ -255,9 +260,10 @@ def vanishing_gradient(seed=0, smoke=False):
         Claim("sigmoid, largest factor of a step", factors.max(), "<=", bound),
         Claim("ReLU with radius 1.5, gradient at step 0 over step 50", relu[0] / relu[-1], ">", 1e4),
         Claim("tanh, gradient at step 0 over step 50", tanh[0] / tanh[-1], "<", 1.0),
-        Claim("LSTM with forget bias 1, at least", kept, ">=", 1e-6, ("sigmoid", lost)),
-        Claim("LSTM with forget bias 3, at least", open_, ">=", 1e-3, ("forget bias 1", kept)),
-        Claim("LSTM with forget bias 3, at most", open_, "<=", 1e3),
+        Claim("LSTM with forget bias 1, at least", kept, ">=", 1e-3, ("sigmoid", lost)),
+        Claim("LSTM with forget bias 1, at most", kept, "<=", 1e3),
+        Claim("LSTM with torch's weights, forget bias 3, at least", open_, ">=", 1e-3, ("forget bias 1", small)),
+        Claim("LSTM with torch's weights, forget bias 3, at most", open_, "<=", 1e3),
         Claim("norm of a clipped gradient", float(np.linalg.norm(p.grad.array)), "<=", 1.0001),
     ]
 

@@ -143,6 +143,8 @@ class Bert(nn.Module):
     def forward(self, ids, attention_mask=None, token_type_ids=None, maps=None):
         """maps: a list that the attention weights (N, heads, T, T) of every layer are appended to, as arrays."""
         ids = _integers(ids)
+        if self.pooler is not None and ids.shape[1] == 0:
+            raise ValueError(f"Bert: tokens {ids.shape} have no first token to pool; give at least one a row")
         mask = None
         if attention_mask is not None:
             mask = attention_mask.array if isinstance(attention_mask, Tensor) else np.asarray(attention_mask)
@@ -347,8 +349,10 @@ def sentence_pairs(documents, rng, n):
 
 
 def loss(scores, labels):
-    """Cross-entropy over the chosen places; scores (N, T, V) or (M, V), labels (N, T) with -100 or (M,)."""
+    """Cross-entropy over the chosen places (0 if there are none); scores (N, T, V) or (M, V), labels (N, T) with -100 or (M,)."""
     labels = np.asarray(labels.array if isinstance(labels, Tensor) else labels)
+    if not (labels != -100).any():
+        return (scores * 0.0).sum()
     return F.cross_entropy(scores.reshape(-1, scores.shape[-1]), labels.reshape(-1))
 
 

@@ -94,6 +94,8 @@ class LatentAR(SequentialModel, nn.Module):
             x = symbols(x, self.vocab, "LatentAR")
         elif not isinstance(x, Tensor):
             x = Tensor(np.asarray(x, np.float32))
+        if x.shape[1] == 0:  # nothing is read: no states, the same last one
+            return Tensor(np.zeros((x.shape[0], 0, self.config["hidden"]), np.float32)), state
         h, state = self.rnn(self.drop(self.embedding(x)), state)
         return self.drop(h), state
 

@@ -196,7 +196,11 @@ class Seq2Seq(nn.Module):
 
     def forward(self, src, tgt, teacher_forcing=1.0, rng=None, maps=None):
         """teacher_forcing < 1: a step reads the model's own last guess with the rest of the probability (scheduled sampling)."""
-        tgt = decoding.token_ids(tgt, "Seq2Seq: target")
+        src, tgt = decoding.token_ids(src, "Seq2Seq: source"), decoding.token_ids(tgt, "Seq2Seq: target")
+        if len(src) != len(tgt):
+            raise ValueError(f"Seq2Seq: source {src.shape} and target {tgt.shape} must have as many rows as each other")
+        if len(src) == 0:
+            return Tensor(np.zeros((*tgt.shape, self.config.tgt_vocab), np.float32))
         state, *memory = self.encode(src)
         if teacher_forcing >= 1:
             return self.decoder(tgt, state, *memory, maps=maps)[0]
@@ -240,8 +244,10 @@ class Session:
 
 
 def loss(scores, targets):
-    """Cross-entropy in nats, mean over targets that are not padding; scores (N, T, V), targets (N, T)."""
+    """Cross-entropy in nats, mean over targets that are not padding (0 if all are); scores (N, T, V), targets (N, T)."""
     targets = targets.array if isinstance(targets, Tensor) else np.asarray(targets)
+    if not (targets != PAD).any():
+        return (scores * 0.0).sum()
     return F.cross_entropy(scores.reshape(-1, scores.shape[-1]), targets.reshape(-1), ignore_index=PAD)
 
 

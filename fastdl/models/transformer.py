@@ -103,6 +103,11 @@ class Transformer(nn.Module):
         )
 
     def forward(self, src, tgt):
+        src, tgt = decoding.token_ids(src, "Transformer: source"), decoding.token_ids(tgt, "Transformer: target")
+        if len(src) != len(tgt):
+            raise ValueError(
+                f"Transformer: source {src.shape} and target {tgt.shape} must have as many rows as each other"
+            )
         return self.generator(self.decode(tgt, self.encode(src), src))
 
     def generate(self, src, max_len=64, num_beams=1, length_penalty=0.6, **options):
@@ -137,8 +142,10 @@ class Session:
 
 
 def loss(scores, targets, label_smoothing=0.1):
-    """Label-smoothed cross-entropy, mean over targets that are not padding; scores (N, T, V), targets (N, T)."""
+    """Label-smoothed cross-entropy, mean over targets that are not padding (0 if all are); scores (N, T, V), targets (N, T)."""
     targets = targets.array if isinstance(targets, Tensor) else np.asarray(targets)
+    if not (targets != PAD).any():
+        return (scores * 0.0).sum()
     flat = scores.reshape(-1, scores.shape[-1])
     return F.cross_entropy(flat, targets.reshape(-1), ignore_index=PAD, label_smoothing=label_smoothing)
 

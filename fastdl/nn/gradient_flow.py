@@ -30,16 +30,23 @@ def gradient_flow(weight, T=50, activation="tanh", batch=8, scale=1.0, seed=0) -
     return _norms(states)
 
 
-def lstm_gradient_flow(hidden=64, T=50, forget_bias=1.0, batch=8, seed=0) -> np.ndarray:
-    """The same for an LSTM with torch's initial weights and this forget bias: norms (T,) of dL/dc_t, t < T, L = sum of h_T."""
+def lstm_gradient_flow(hidden=64, T=50, forget_bias=1.0, batch=8, seed=0, radius=None, scale=1.0) -> np.ndarray:
+    """The same for an LSTM with torch's initial weights and this forget bias: norms (T,) of dL/dc_t, t < T, L = sum of h_T.
+
+    radius: the recurrent matrix of every gate is random with this spectral radius instead, the other biases are 0;
+    scale: of the inputs.
+    """
     rng, H, bound = np.random.default_rng(seed), hidden, hidden**-0.5
     w_ih, w_hh = (Tensor(rng.uniform(-bound, bound, (4 * H, H))) for _ in range(2))
     bias = rng.uniform(-bound, bound, 4 * H)
+    if radius is not None:
+        w_hh = Tensor(np.concatenate([with_spectral_radius(H, radius, (seed, gate)) for gate in range(4)]))
+        bias[...] = 0
     bias[H : 2 * H] = forget_bias
     h, c = (Tensor(np.zeros((batch, H)), requires_grad=True) for _ in range(2))
     states = [c]
     for _ in range(T):
-        x = Tensor(rng.standard_normal((batch, H)))
+        x = Tensor(rng.standard_normal((batch, H)) * scale)
         h, c = lstm_cell(x, (h, c), w_ih, w_hh, Tensor(bias), Tensor(np.zeros(4 * H)))
         states.append(c)
     return _norms(states[:-1], h.sum())  # h_T depends on the last c inside the cell

@@ -25,20 +25,26 @@ def run(
 ) -> dict:  # fmt: skip
     """Train, judge, write weights; returns {"metrics", "baselines", "seconds", "files"}.
 
-    data: a UTF-8 text file; its last tenth is the test part.
+    data: a UTF-8 text file; its last tenth is the test part. length: characters the model sees at once. A batch has the
+    same number of characters each time, in windows of `length`, of half of it, and so on down to 8: to short ones attention
+    takes hold at once, to 64 places at a time it does not within these epochs.
     """
     epochs = EPOCHS if epochs is None else epochs
     tokenizer, train, test, started = _characters.prepare(epochs, seed, data)
     vocab = len(tokenizer)
     length = min(length, len(test) - 1)
-    model = bert.BertForMaskedLM(  # token `vocab` is the mask
-        vocab=vocab + 1, hidden=hidden, layers=layers, heads=heads, positions=length, dropout=dropout, pad=vocab
+    model = bert.BertForMaskedLM(  # token `vocab` is the mask, the next one padding
+        vocab=vocab + 2, hidden=hidden, layers=layers, heads=heads, positions=length, dropout=dropout, pad=vocab + 1
     )
     x, _ = windows(train, length)
+    halvings = max(0, (length // 8).bit_length() - 1)
 
     def collate(items):
         rows = np.stack([_characters.as_array(i[0] if isinstance(i, (tuple, list)) else i) for i in items])
-        inputs, labels = bert.mask_tokens(rows, vocab + 1, vocab, batch_rng())
+        rng = batch_rng()
+        parts = 2 ** rng.integers(0, halvings + 1)
+        rows = rows[:, : length // parts * parts].reshape(-1, length // parts)
+        inputs, labels = bert.mask_tokens(rows, vocab + 1, vocab, rng)
         return Tensor(inputs), Tensor(labels)
 
     learn = DataLoader(TensorDataset(x), batch_size=min(batch, len(x)), shuffle=True, seed=seed, collate_fn=collate)
