@@ -8,9 +8,16 @@ import pytest
 import fastdl_cli
 from fastdl.data import SceneMaker
 from fastdl.models import fasterrcnn_small
+from fastdl.recipes import _vision_bundle as bundle
 from fastdl.recipes import faster_rcnn, fcn, yolo
 
 Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture(autouse=True)
+def short_pretraining(monkeypatch):
+    real = yolo.pretrain
+    monkeypatch.setattr(yolo, "pretrain", lambda *args, **named: real(*args, steps=2, batch=8, **named))
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +42,20 @@ def test_recipes_write_weights_history_and_pictures(trained):
     assert "mean IoU of all background" in results["fcn"]["baselines"]
     with pytest.raises(ValueError, match="no setting colour"):
         yolo.run(out / "x", colour=1)
+
+
+def test_yolo_with_dense_layers_is_read_back_as_such(tmp_path):
+    settings = {"scenes": 16, "test": 8, "size": 64, "width": 0.5, "half": True}
+    result = yolo.run(tmp_path, epochs=1, progress=False, head="fc", **settings)
+    _, model, about = bundle.load(tmp_path / "yolo.safetensors", ("yolo",))
+    assert (about["head"], about["width"], model.config.S) == ("fc", 0.5, 4) and model.config.head == "fc"
+    assert model.features[0].conv.weight.shape[0] == 8 and np.isfinite(result["metrics"]["mAP@0.5"])
+    with pytest.raises(ValueError, match="head must be"):
+        yolo.run(tmp_path, head="dense")
+    with pytest.raises(ValueError, match="no setting head"):
+        fcn.run(tmp_path, head="fc")
+    with pytest.raises(ValueError, match=r"width must lie in"):
+        fcn.run(tmp_path, width=9)
 
 
 def test_alternating_training_shares_fixed_convolutions(monkeypatch):

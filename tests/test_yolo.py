@@ -108,7 +108,7 @@ def test_scenes_without_objects_give_a_finite_loss_and_empty_lists_work():
     loss.backward()
     assert np.isfinite(loss.item()) and all(np.isfinite(p.grad.numpy()).all() for p in net.parameters())
     assert net.detect(fd.zeros(0, 1, 64, 64)) == []
-    assert yolo.yolo_small(head="fc", hidden=32)(fd.randn(1, 1, 64, 64)).shape == (1, 8, 8, 20)
+    assert yolo.yolo_small(head="fc", hidden=32)(fd.randn(1, 1, 64, 64)).shape == (1, 4, 4, 20)
 
 
 def test_errors():

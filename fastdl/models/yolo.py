@@ -161,9 +161,15 @@ def fast_yolo(S=7, B=2, C=20, **settings) -> YOLOv1:
 
 
 def yolo_small(C=10, size=64, in_channels=1, head="conv", width=1.0, **settings) -> YOLOv1:
-    """The same class for scenes: four stages of two convolutions with batch norm, cells of 8 x 8 pixels; width: of its channels."""
-    layers = tuple(layer if layer == POOL else (round(layer[0] * width), *layer[1:]) for layer in SMALL)
-    small = {"S": size // 8, "layers": layers, "batch_norm": True, "hidden": 512, **settings}
+    """The same class for scenes: stages of two convolutions with batch norm; width: of their channels.
+
+    head="conv": four stages, cells of 8 x 8 pixels. head="fc": five, cells of 16 x 16: dense layers must learn every cell by
+    itself, so there are few, each with one place of the map, as in the paper; see fastdl.recipes.yolo.pretrain.
+    """
+    layers = SMALL if head == "conv" else (*SMALL, POOL, (128, 3), (128, 3))
+    layers = tuple(layer if layer == POOL else (round(layer[0] * width), *layer[1:]) for layer in layers)
+    cell = 8 if head == "conv" else 16
+    small = {"S": size // cell, "layers": layers, "batch_norm": True, "hidden": 512, "dropout": 0.1, **settings}
     return YOLOv1(YOLOConfig(C=C, size=size, in_channels=in_channels, head=head, **small))
 
 

@@ -113,17 +113,19 @@ def background_scores(scenes):
 SETTINGS = {"kind", "size", "scenes", "batch", "lr", "test", "width", "half"}
 
 
-def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings) -> dict:
+def run(name, loss, out, epochs, seed, resume, progress, train=None, before=None, **settings) -> dict:
     """The training run of a model on scenes: train on fresh ones, judge on held-out ones, write weights, history, pictures.
 
     settings  kind ("digits" or "emoji"), size (pixels), scenes (an epoch), batch, lr, test (held-out scenes), width (of the
               channels, 1.0), half (weights in 16 bits, false)
     train     function(model, maker, stats, epochs, scenes, seed=, out=, progress=, batch=, lr=) in place of one fit
+    before    function(model, maker, stats, seed=) that trains a part of the model beforehand
     """
-    unknown = settings.keys() - SETTINGS
+    known = SETTINGS | {"head"} if name == "yolo" else SETTINGS
+    unknown = settings.keys() - known
     if unknown:
         raise ValueError(
-            f"{name}: there is no setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(SETTINGS))}"
+            f"{name}: there is no setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
         )
     if epochs < 1:
         raise ValueError(f"{name}: epochs must be at least 1; got {epochs}")
@@ -136,7 +138,10 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings)
     width, half = settings.pop("width", 1.0), settings.pop("half", False)
     if not 0.1 <= width <= 4:
         raise ValueError(f"{name}: width must lie in 0.1..4; got {width}")
-    model = bundle.build(name, len(maker.classes), maker.colours, maker.size, width)
+    head = settings.pop("head", "conv")
+    model = bundle.build(name, len(maker.classes), maker.colours, maker.size, width, head)
+    if before is not None:
+        before(model, maker, stats, seed=seed)
     count = settings.pop("scenes")
     options = {"seed": seed, "out": out, "progress": progress, **settings}
     if train is None:
@@ -146,7 +151,7 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings)
         train(model, maker, stats, epochs, count, **options)
     model.eval()
     weights = out / f"{name}.safetensors"
-    bundle.save(name, model, weights, maker, stats, width, half)
+    bundle.save(name, model, weights, maker, stats, width, half, head)
     _, model, about = bundle.load(weights, (name,))
     if name == "fcn":
         score, (accuracy, nothing) = judge_masks(model, test, stats), background_scores(test)
@@ -155,7 +160,7 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, **settings)
     else:
         see = model.detect if name == "yolo" else model
         metrics = {"mAP@0.5": judge_boxes(see, test, stats, name != "yolo")["map"]}
-        untrained = bundle.build(name, len(maker.classes), maker.colours, maker.size, width).eval()
+        untrained = bundle.build(name, len(maker.classes), maker.colours, maker.size, width, head).eval()
         see = untrained.detect if name == "yolo" else untrained
         baselines = {"mAP@0.5 untrained": judge_boxes(see, test, stats, name != "yolo")["map"]}
     files = [weights, *(out / f for f in ("history.jsonl", "history.png") if (out / f).exists())]

@@ -19,20 +19,20 @@ EMBEDDED = Path(__file__).parent / "embedded"
 LARGEST = 640  # longer side of an image that goes through a network of any size; larger ones are resized
 
 
-def build(name, classes, channels, size, width=1.0):
-    """The network of a recipe for scenes with so many classes; width multiplies its channels."""
+def build(name, classes, channels, size, width=1.0, head="conv"):
+    """The network of a recipe for scenes with so many classes; width multiplies its channels, head is YOLO's."""
     if name == "yolo":
-        return yolo_small(C=classes, size=size, in_channels=channels, width=width)
+        return yolo_small(C=classes, size=size, in_channels=channels, width=width, head=head)
     stages = tuple(round(c * width) for c in (16, 32, 64))
     if name == "faster_rcnn":
         return fasterrcnn_small(classes + 1, channels, ConvStages(channels, stages))
     return fcn_small(classes + 1, channels, channels=stages)
 
 
-def save(name, model, path, maker, stats, width=1.0, half=False):
+def save(name, model, path, maker, stats, width=1.0, half=False, head="conv"):
     """Write the file; half: numbers of 16 bits, which are read as 32 again."""
     about = {"classes": maker.classes, "channels": maker.colours, "size": maker.size, "kind": maker.kind, "width": width,
-             "mean": stats[0].ravel().tolist(), "std": stats[1].ravel().tolist()}  # fmt: skip
+             "head": head, "mean": stats[0].ravel().tolist(), "std": stats[1].ravel().tolist()}  # fmt: skip
     tensors = {k: v.array for k, v in model.state_dict().items()}
     if half:
         tensors = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in tensors.items()}
@@ -52,7 +52,8 @@ def load(path, names):
         raise ValueError(f"{path} holds {name or 'weights of something else'}; this needs a file that {wanted} wrote")
     try:
         about = json.loads(metadata["scenes"])
-        model = build(name, len(about["classes"]), about["channels"], about["size"], about.get("width", 1.0))
+        sizes = about["channels"], about["size"], about.get("width", 1.0), about.get("head", "conv")
+        model = build(name, len(about["classes"]), *sizes)
         model.load_state_dict(load_file(path))
     except (KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged, or of another version of fastdl ({error})") from None
