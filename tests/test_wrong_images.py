@@ -125,3 +125,10 @@ def test_damaged_weights_end_with_a_message(files, capsys, name):
     said = capsys.readouterr()
     assert f"{name}.safetensors" in said.err and "Traceback" not in said.err and not said.out
     assert len(said.err.strip().splitlines()) <= 4
+
+
+def test_a_model_of_another_recipe_or_one_that_does_not_come_along(files, capsys):
+    assert fastdl_cli.main(["segment", str(files / "colour.safetensors"), str(files / "grey.png")]) == 2
+    assert "fastdl train fcn" in capsys.readouterr().err
+    assert fastdl_cli.main(["detect", "faster_rcnn", str(files / "grey.png")]) == 2
+    assert "make them: fastdl train faster_rcnn" in capsys.readouterr().err
