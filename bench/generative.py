@@ -237,11 +237,11 @@ STEPS = [
     ("DCGAN 64x64, batch 32, step", dcgan, (32,), 32 * (2 * 104e6 + 3 * 103e6), 6.3e6, 2.7),
     ("CycleGAN 128x128, 6 blocks, batch 1, step", cyclegan, (1, 128, 6), 6 * 10.5e9 + 6 * 0.77e9, 21.2e6, 3),
     (
-        "StarGAN 64x64, gradient penalty, batch 16, step", stargan, (16, 64), 16 * (3 * 2.73e9 + 4 * 0.33e9), 53e6, 3,
+        "StarGAN 64x64, gradient penalty, batch 4, step", stargan, (4, 64), 4 * (3 * 2.73e9 + 4 * 0.33e9), 53e6, 3,
     ),
     (
-        "Progressive GAN 32x32, gradient penalty, batch 16, step", progressive_gan, (16, 32),
-        16 * (2 * 4.6e9 + 4 * 4.6e9), 40e6, 3,
+        "Progressive GAN 32x32, gradient penalty, batch 4, step", progressive_gan, (4, 32),
+        4 * (2 * 4.6e9 + 4 * 4.6e9), 40e6, 3,
     ),
     ("NADE 784-500, batch 100, step, beside a loop", nade, (100, "loop"), 100 * 784e3, 785e3, 3),
     ("NADE 784-500, batch 100, step, beside masked products", nade, (100, "masked"), 100 * 784e3, 785e3, 3),

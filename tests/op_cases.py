@@ -54,10 +54,11 @@ def F(m):
     """torch.nn.functional, or the module that serves as fastdl's."""
     if m.__name__ == "torch":
         return m.nn.functional
-    from fastdl.ops import activation, index, shape
+    from fastdl.ops import activation, index
+    from fastdl.ops import pad as padding
 
     class functional:
-        pad = staticmethod(shape.pad)
+        pad = staticmethod(padding.pad)
         one_hot = staticmethod(index.one_hot)
 
         def __getattr__(self, name):
@@ -240,6 +241,8 @@ def shape_cases():
         "pad_reflect": lambda m, x: F(m).pad(x, (2, 1), mode="reflect"),
         "pad_replicate": lambda m, x: F(m).pad(x, (2, 1), mode="replicate"),
         "pad_circular": lambda m, x: F(m).pad(x, (2, 1), mode="circular"),
+        "pad_reflect_2d": lambda m, x: F(m).pad(x, (2, 1, 1, 0), mode="reflect"),
+        "pad_replicate_2d": lambda m, x: F(m).pad(x, (0, 3, 4, 1), mode="replicate"),
         "unfold": lambda m, x: x.unfold(2, 2, 1),
         "unfold_step": lambda m, x: x.unfold(2, 3, 2),
         "clone": lambda m, x: x.clone(),

@@ -56,3 +56,22 @@ def test_large_and_threads():
             assert np.array_equal(_memory.channels_last(x), x)
     finally:
         threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+def test_padding_keeps_the_order_and_is_numpys(mode):
+    """Images stay channels-last, so that the convolution behind a padding need not copy them; so do their gradients."""
+    from fastdl import Tensor
+    from fastdl.nn import functional as F
+
+    a = np.random.default_rng(0).standard_normal((2, 7, 6, 5)).transpose(0, 3, 1, 2)  # memory (N, H, W, C)
+    x = Tensor(a, requires_grad=True)
+    y = F.pad(x, (1, 2, 3, 0), mode=mode)
+    names = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    want = np.pad(a, ((0, 0), (0, 0), (3, 0), (1, 2)), names[mode])
+    np.testing.assert_array_equal(y.array, want)
+    assert y.array.transpose(0, 2, 3, 1).flags.c_contiguous
+    dy = np.random.default_rng(1).standard_normal((2, 10, 9, 5)).transpose(0, 3, 1, 2)
+    y.backward(Tensor(dy))
+    assert (x.grad.array * a).sum() == pytest.approx((dy * want).sum())  # the adjoint
+    assert x.grad.array.transpose(0, 2, 3, 1).flags.c_contiguous

@@ -73,6 +73,7 @@ from fastdl.ops.norm import (
     normalize,
     rms_norm,
 )
+from fastdl.ops.pad import pad
 from fastdl.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -88,6 +89,5 @@ from fastdl.ops.pool import (
     max_unpool2d,
 )
 from fastdl.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle, upsample
-from fastdl.ops.shape import pad
 from fastdl.ops.softmax import log_softmax, softmax, softmin
 from fastdl.ops.unary import sigmoid, tanh

@@ -15,7 +15,8 @@ from fastdl.nn.init import uniform_
 from fastdl.nn.module import Module
 from fastdl.nn.parameter import Buffer, Parameter
 from fastdl.ops.conv_lstm import conv_lstm
-from fastdl.ops.shape import cat, flip, pad, stack
+from fastdl.ops.pad import pad
+from fastdl.ops.shape import cat, flip
 
 
 def colour_mask(kind, out_channels, in_channels, colours=1, blocks=1):
@@ -81,14 +82,16 @@ class RowLSTM(Module):
 
 def skew(x, value=0.0):
     """(..., H, W) -> (..., H, H + W - 1): row r moved right by r; new places are `value`."""
-    H = x.shape[-2]
-    rows = [pad(x[..., r, :], (r, H - 1 - r), value=value) for r in range(H)]
-    return stack(rows, -2)
+    *lead, H, W = x.shape
+    # H places more at the end of each row, then rows read one place short: each starts one place later than the one above
+    flat = pad(x, (0, H), value=value).reshape(*lead, H * (W + H))
+    return flat[..., : H * (W + H - 1)].reshape(*lead, H, W + H - 1)
 
 
 def unskew(x, width):
     """The inverse of skew: (..., H, H + width - 1) -> (..., H, width)."""
-    return stack([x[..., r, r : r + width] for r in range(x.shape[-2])], -2)
+    *lead, H, S = x.shape
+    return pad(x.reshape(*lead, H * S), (0, H)).reshape(*lead, H, S + 1)[..., :width]
 
 
 class DiagonalLSTM(Module):

@@ -5,7 +5,8 @@ import numpy as np
 from fastdl.autograd import Function, Tensor, grad, is_grad_enabled
 from fastdl.kernels.conv_lstm import conv_lstm_backward, conv_lstm_forward
 from fastdl.ops.conv import conv1d
-from fastdl.ops.shape import pad, stack
+from fastdl.ops.pad import pad
+from fastdl.ops.shape import stack
 from fastdl.ops.unary import sigmoid, tanh
 
 

@@ -505,68 +505,6 @@ def diag(input, diagonal=0):
     return DiagonalEmbed.apply(input, (n, n), diagonal, 0, 1)
 
 
-class Pad(Function):
-    """Constant padding; negative amounts cut."""
-
-    @staticmethod
-    def forward(ctx: Function, x: TensorBase, amounts, value):
-        ctx.amounts = amounts
-        return wrap(_padded(x.array, amounts, value))
-
-    @staticmethod
-    def backward(ctx: Function, dy: TensorBase):
-        return Pad.apply(dy, tuple([(-before, -after) for before, after in ctx.amounts]), 0.0), None, None
-
-
-def _padded(a, amounts, value):
-    shape = tuple([n + before + after for n, (before, after) in zip(a.shape, amounts)])
-    out = np.full(shape, value, a.dtype)
-    into, source = [], []
-    for n, (before, after) in zip(a.shape, amounts):
-        into.append(slice(max(before, 0), n + before + after - max(after, 0)))
-        source.append(slice(max(-before, 0), n - max(-after, 0)))
-    out[tuple(into)] = a[tuple(source)]
-    return out
-
-
-def pad(input, pad, mode="constant", value=None):
-    """Pad the last axes: (before, after) of the last axis first. mode: constant, reflect, replicate or circular."""
-    pad = tuple(pad)
-    shape = input.array.shape
-    if len(pad) % 2 or len(pad) // 2 > len(shape):
-        raise RuntimeError(f"pad: {pad} are not pairs for at most the {len(shape)} axes of shape {shape}")
-    amounts = [(0, 0)] * (len(shape) - len(pad) // 2) + [pad[i : i + 2] for i in range(len(pad) - 2, -1, -2)]
-    for n, (before, after) in zip(shape, amounts):
-        if n + before + after < 0:
-            raise RuntimeError(f"pad: {pad} cuts more than there is of shape {shape}")
-    if mode == "constant":
-        return Pad.apply(input, tuple([tuple(pair) for pair in amounts]), 0.0 if value is None else value)
-    index_of = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}.get(mode)
-    if index_of is None:
-        raise ValueError(f"pad: mode must be constant, reflect, replicate or circular, not {mode!r}")
-    for axis, (before, after) in enumerate(amounts):
-        if before or after:
-            input = input.index_select(axis, wrap(index_of(shape[axis], before, after)))
-    return input
-
-
-def _reflect(n, before, after):
-    if max(before, after) >= n:
-        raise RuntimeError(f"pad: reflect can pad an axis of size {n} by at most {n - 1}, not {max(before, after)}")
-    i = np.abs(np.arange(-before, n + after))
-    return np.where(i >= n, 2 * (n - 1) - i, i)
-
-
-def _replicate(n, before, after):
-    return np.clip(np.arange(-before, n + after), 0, n - 1)
-
-
-def _circular(n, before, after):
-    if max(before, after) > n:
-        raise RuntimeError(f"pad: circular can pad an axis of size {n} by at most {n}, not {max(before, after)}")
-    return np.arange(-before, n + after) % n
-
-
 class Unfold(Function):
     """Windows of an axis; the place in the window becomes the last axis."""
 
