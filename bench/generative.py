@@ -74,8 +74,8 @@ def gan(s, batch, latent=100, D=784, g_hidden=(1200, 1200), d_hidden=(240, 240))
         from fastdl.models.gan import GAN, GANConfig
 
         net = GAN(GANConfig(D, latent, g_hidden, d_hidden=d_hidden))
-    net = numbered(s, net)
-    return _adversarial(s, net.generator, net.discriminator, _images(s, batch, D), s.tensor(s.array(batch, latent)))
+    networks = [numbered(s, part) for part in (net.generator, net.discriminator)]
+    return _adversarial(s, *networks, _images(s, batch, D), s.tensor(s.array(batch, latent)))
 
 
 def dcgan(s, batch, size=64, f=64):
@@ -85,9 +85,8 @@ def dcgan(s, batch, size=64, f=64):
         from fastdl.models.dcgan import DCGAN
 
         net = DCGAN(size, ngf=f)
-    net = numbered(s, net)
-    real, z = _images(s, batch, 3, size, size), s.tensor(s.array(batch, 100))
-    return _adversarial(s, net.generator, net.discriminator, real, z)
+    networks = [numbered(s, part) for part in (net.generator, net.discriminator)]
+    return _adversarial(s, *networks, _images(s, batch, 3, size, size), s.tensor(s.array(batch, 100)))
 
 
 def cyclegan(s, batch, size, blocks, f=64):
@@ -143,8 +142,8 @@ def stargan(s, batch, size, labels=5, f=64, blocks=6, d_layers=6):
         from fastdl.models.stargan import StarGAN
 
         net = StarGAN(labels, size, 3, f, f, blocks, d_layers)
-    net, F = numbered(s, net), s.F
-    G, D = net.generator, net.discriminator
+    G, D = (numbered(s, part) for part in (net.generator, net.discriminator))
+    F = s.F
     real, own, wanted = _images(s, batch, 3, size, size), _binary(s, batch, labels), _binary(s, batch, labels)
     u = s.tensor(s.rng.random((batch, 1, 1, 1)).astype(s.dtype))
     g_optimizer, d_optimizer = _adam(s, G.parameters(), 1e-4), _adam(s, D.parameters(), 1e-4)
@@ -181,8 +180,7 @@ def progressive_gan(s, batch, size, fmap_base=8192, fmap_max=512):
         from fastdl.models.progressive_gan import ProgressiveGAN
 
         net = ProgressiveGAN(size, 3, fmap_base, fmap_max)
-    net = numbered(s, net, unit=True)
-    G, D = net.generator, net.discriminator
+    G, D = (numbered(s, part, unit=True) for part in (net.generator, net.discriminator))
     real, z = _images(s, batch, 3, size, size), s.tensor(s.array(batch, min(fmap_base, fmap_max)))
     u = s.tensor(s.rng.random((batch, 1, 1, 1)).astype(s.dtype))
     g_optimizer, d_optimizer = (_adam(s, n.parameters(), 1e-3, (0.0, 0.99)) for n in (G, D))
