@@ -12,7 +12,7 @@ from fastdl.recipes._samples import save_grid, save_walk
 
 def _recipe(name):
     if not name.isidentifier() or name.startswith("_") or find_spec(f"fastdl.recipes.{name}") is None:
-        raise ValueError(f"there is no recipe {name!r}")
+        raise ValueError(f"there is no recipe {name!r}; hint: fastdl sample --help names the models")
     module = importlib.import_module(f"fastdl.recipes.{name}")
     if not hasattr(module, "pictures"):
         raise ValueError(f"{name} is no generative model: it makes no samples")
