@@ -5,6 +5,7 @@ import pytest
 from op_cases import CASES, flat
 
 import fastdl as fd
+from fastdl.ops._shapes import add_up
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +42,18 @@ def test_values_and_gradients_equal_torch(case, dtype, torch):
     for x, t in zip(xs, ts):
         if t.grad is not None:
             compare(x.grad, t.grad, rtol * 10, atol * 10)
+
+
+def test_sums_of_small_matrices_equal_numpys():
+    """They are products with ones (add_up): every layout, either axis, nothing to sum, infinities."""
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64, np.float16):
+        a = rng.standard_normal((6, 10)).astype(dtype)
+        for x in (a, a.T, a[::-1, ::3], a[:0], a[:, :0], np.broadcast_to(a[:1], (6, 10))):
+            for axis in (0, 1):
+                got = add_up(x, (axis,), False)
+                assert got.dtype == dtype
+                np.testing.assert_allclose(got, x.sum(axis), rtol=1e-5, atol=0 if dtype == np.float16 else 1e-6)
+    x = np.array([[np.inf, 1.0], [-np.inf, np.nan]], np.float32)
+    np.testing.assert_array_equal(add_up(x, (0,), False), [np.nan, np.nan])
+    np.testing.assert_array_equal(add_up(x[:1], (0,), False), [np.inf, 1.0])

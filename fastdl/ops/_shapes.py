@@ -46,12 +46,13 @@ def sizes_of(args):
 def add_up(array, axes, keepdims):
     """array.sum(axes): that method goes through a Python function, and NumPy takes an int faster than a tuple of one.
 
-    A small matrix is multiplied by ones, which takes half the time: np.add.reduce sets up an iterator for 1 microsecond.
+    A small matrix is multiplied by ones, which takes half the time: np.add.reduce sets up an iterator for 1 microsecond. Not so in
+    half precision, which np.add.reduce sums in single.
     """
     if len(axes) != 1:
         return _sum(array, axes, None, None, keepdims)
     axis = axes[0]
-    if array.ndim == 2 and not keepdims and array.size <= 4096 and array.dtype.kind == "f":
+    if array.ndim == 2 and not keepdims and array.size <= 4096 and array.dtype.kind == "f" and array.itemsize >= 4:
         ones = _row_of_ones(array.shape[axis], array.dtype)
         return ones.dot(array) if axis == 0 else array.dot(ones)
     return _sum(array, axis, None, None, keepdims)
