@@ -178,7 +178,8 @@ class Text2Image(nn.Module, GenerativeModel):
 
     captions: all sentences that will occur, for the vocabulary. The published sizes are image_size 64, text_dim 1024, ngf 64.
     d_norm: batch norm in the discriminator, as published. On few and simple images it tells real batches from generated ones by
-    their statistics alone: the generator's loss stays high, and the text is never learned.
+    their statistics alone, and the text is never learned: on digits in five inks 18 % of the digits were as asked after 600 steps
+    with it, 51 % without (and hard wrong texts in both).
     """
 
     density = "none"
