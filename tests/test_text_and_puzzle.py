@@ -131,6 +131,29 @@ def test_jigsaw():
     assert (model(Tensor(np.ascontiguousarray(q))).array.argmax(1) == y).mean() > 0.25  # chance: 1 of 24
 
 
+def test_text_is_as_large_as_the_noise_and_wrong_texts_are_hard():
+    x = rng.uniform(-1, 1, (30, 3, 16, 16)).astype(np.float32)
+    captions = [CAPTIONS[i % 3] for i in range(30)]
+    model = tiny(d_norm=False)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in model.discriminator.modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in tiny().discriminator.modules())  # as published
+    model.fit_encoder(x, captions, steps=3)
+    told = model.told(captions).array
+    assert np.abs(told.mean(0)).max() < 1e-4 and 0.5 < told.std(0).min() <= told.std(0).max() < 1.01
+    shown = []
+    forward = model.discriminator.forward
+    model.discriminator.forward = lambda x, t: (shown.append(t.array), forward(x, t))[1]
+
+    def distance(hard):
+        del shown[:]
+        model.fit(x, captions, steps=6, batch_size=16, hard=hard, interpolate=False)
+        pairs = [(shown[i], shown[i + 2]) for i in range(0, len(shown), 4)]  # right, fake, wrong; then the generator's
+        assert all((np.abs(right - wrong).max(1) > 1e-3).all() for right, wrong in pairs)  # never the same meaning
+        return np.mean([((right - wrong) ** 2).sum(1).mean() for right, wrong in pairs])
+
+    assert distance(8) < distance(0)
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
