@@ -47,7 +47,7 @@ def segment(args):
     bundle, _, model, about, image = _open(args, ("fcn",))
     labels = bundle.segment(model, about, image)
     target = _target(args, "mask")
-    bundle.draw_mask(image, labels, target)
+    bundle.draw_mask(image, labels, target, about["classes"])
     names = ("background", *about["classes"])
     shares = {names[c]: n / labels.size for c, n in enumerate(np.bincount(labels.ravel(), minlength=len(names))) if n}
     if args.json:

@@ -7,11 +7,11 @@ import pytest
 
 import fastdl_cli
 from fastdl.autograd import Tensor, no_grad
-from fastdl.data import mnist5k
+from fastdl.data import SceneMaker, mnist5k
 from fastdl.io.safetensors import load_file
 from fastdl.models import LeNet5
+from fastdl.recipes import _scenes, lenet
 from fastdl.recipes import _vision_bundle as bundle
-from fastdl.recipes import lenet
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -34,3 +34,38 @@ def test_lenet_reads_digits(tmp_path, capsys):
     Image.fromarray((255 * x[which, 0]).astype(np.uint8)).save(tmp_path / "digit.png")
     assert fastdl_cli.main(["predict", str(tmp_path / "digit.png")]) == 0
     assert capsys.readouterr().out.split()[0] == str(y[which])
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """A held-out scene of 64 x 64 and its file."""
+    drawn = SceneMaker("digits", "test", 64).draw(1, seed=7)
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    Image.fromarray(drawn.images[0, 0]).save(path)
+    return drawn, path
+
+
+def judged(name):
+    """(model, statistics, 60 held-out scenes) of the weights of a recipe."""
+    _, model, about = bundle.load(name, (name,))
+    stats = tuple(np.array(about[k], np.float32)[:, None, None] for k in ("mean", "std"))
+    return model, stats, _scenes.test_scenes(SceneMaker("digits", "train", about["size"]), 60)
+
+
+def test_yolo_detects(scene, capsys, tmp_path):
+    model, stats, scenes = judged("yolo")
+    assert _scenes.judge_boxes(model.detect, scenes, stats)["map"] >= 0.85  # of 300 scenes: WEIGHTS.md
+    drawn, path = scene
+    assert fastdl_cli.main(["detect", str(path), "--json", "--out", str(tmp_path / "boxes.png")]) == 0
+    found = {row["class"] for row in json.loads(capsys.readouterr().out)}
+    assert found & {drawn.classes[c] for c in drawn.labels[0]} and (tmp_path / "boxes.png").exists()
+
+
+def test_fcn_segments(scene, capsys, tmp_path):
+    model, stats, scenes = judged("fcn")
+    nothing = _scenes.background_scores(scenes)[1]
+    assert _scenes.judge_masks(model, scenes, stats).mean_iou() >= 0.5 > nothing  # of 300 scenes: WEIGHTS.md
+    drawn, path = scene
+    assert fastdl_cli.main(["segment", str(path), "--json", "--out", str(tmp_path / "mask.png")]) == 0
+    shares = json.loads(capsys.readouterr().out)
+    assert shares["background"] > 0.5 and any(drawn.classes[c] in shares for c in drawn.labels[0])

@@ -130,5 +130,7 @@ def test_damaged_weights_end_with_a_message(files, capsys, name):
 def test_a_model_of_another_recipe_or_one_that_does_not_come_along(files, capsys):
     assert fastdl_cli.main(["segment", str(files / "colour.safetensors"), str(files / "grey.png")]) == 2
     assert "fastdl train fcn" in capsys.readouterr().err
+    assert fastdl_cli.main(["predict", str(files / "colour.safetensors"), str(files / "grey.png")]) == 2
+    assert "holds no weights of LeNet-5" in capsys.readouterr().err
     assert fastdl_cli.main(["detect", "faster_rcnn", str(files / "grey.png")]) == 2
     assert "make them: fastdl train faster_rcnn" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """A detector or a labeller of pixels in one .safetensors file, with all that its use needs; and its pictures."""
 
+import colorsys
 import json
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from fastdl.autograd import Tensor, no_grad
 from fastdl.detection.backbone import ConvStages
 from fastdl.detection.transform import scale_boxes
 from fastdl.io.safetensors import load_file, read_metadata, save_file
-from fastdl.metrics import colour_map
 from fastdl.models.faster_rcnn import fasterrcnn_small
 from fastdl.models.fcn import fcn_small
 from fastdl.models.yolo import yolo_small
@@ -134,6 +134,16 @@ def as_bytes(image):
     )
 
 
+def label_font(size):
+    """Letters for a picture whose longer side is `size`."""
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(max(12, size // 30))
+    except TypeError:  # Pillow before 10.1 has one size
+        return ImageFont.load_default()
+
+
 def draw_boxes(image, found, path, zoom=None):
     """Write a picture of an image (C, H, W) with its detections: boxes, names, scores; small images are enlarged."""
     from PIL import Image, ImageDraw
@@ -141,23 +151,61 @@ def draw_boxes(image, found, path, zoom=None):
     zoom = zoom or max(1, 320 // max(image.shape[1:]))
     picture = Image.fromarray(as_bytes(image))
     picture = picture.resize((picture.width * zoom, picture.height * zoom))
-    pen, colours = ImageDraw.Draw(picture), colour_map()
+    size = max(picture.size)
+    thick = max(1, size // 200)
+    font = label_font(size)
+    pen = ImageDraw.Draw(picture)
     names = sorted({row[0] for row in found})
+    colours = bright_colours(len(names) + 1)
     for name, score, box in reversed(found):
         colour = tuple(int(v) // 2 + 127 for v in colours[names.index(name) + 1])
-        pen.rectangle([v * zoom for v in box], outline=colour, width=max(1, zoom // 2))
-        pen.text((box[0] * zoom + 2, max(0, box[1] * zoom - 11)), f"{name} {score:.2f}", fill=colour)
+        pen.rectangle([v * zoom for v in box], outline=colour, width=thick)
+        text = f"{name}: {score:.2f}"
+        width, height = pen.textbbox((0, 0), text, font=font)[2:]
+        left = min(box[0] * zoom, max(0, picture.width - width - 4))
+        top = (
+            box[1] * zoom - height - 4
+            if box[1] * zoom >= height + 4
+            else min(box[3] * zoom, picture.height - height - 4)
+        )
+        pen.rectangle([left, top, left + width + 4, top + height + 4], fill=colour)
+        pen.text((left + 2, top + 1), text, fill="black", font=font)
     picture.save(path)
 
 
-def draw_mask(image, labels, path, zoom=None):
-    """Write a picture of an image (C, H, W) with the classes of its pixels laid over it in Pascal VOC's colours."""
-    from PIL import Image
+def bright_colours(n):
+    """(n, 3) uint8 colours that stand out from each other and from grey; the first is black."""
+    hues = [colorsys.hsv_to_rgb(k / (n - 1), 1 - k % 2 * 0.4, 1) for k in range(n - 1)]
+    return np.rint(np.array([(0, 0, 0), *hues]) * 255).astype(np.uint8)
+
+
+def draw_mask(image, labels, path, classes, zoom=None):
+    """Write a picture of an image (C, H, W) with the classes of its pixels laid over it in colour, and their names below."""
+    from PIL import Image, ImageDraw
 
     zoom = zoom or max(1, 320 // max(image.shape[1:]))
-    mixed = np.where((labels > 0)[..., None], as_bytes(image) // 3 + colour_map()[labels] // 3 * 2, as_bytes(image))
+    colours = bright_colours(len(classes) + 1)
+    mixed = np.where((labels > 0)[..., None], as_bytes(image) // 4 + colours[labels] // 4 * 3, as_bytes(image))
     picture = Image.fromarray(mixed.astype(np.uint8))
-    picture.resize((picture.width * zoom, picture.height * zoom), Image.NEAREST).save(path)
+    picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.NEAREST)
+    font = label_font(max(picture.size))
+    there = [(classes[c - 1], tuple(int(v) for v in colours[c])) for c in np.unique(labels) if c]
+    high = ImageDraw.Draw(picture).textbbox((0, 0), "Ag", font=font)[3] + 4
+    places, x, y = [], 2, 2
+    for name, colour in there:
+        wide = int(ImageDraw.Draw(picture).textlength(name, font=font)) + high + 8
+        if x > 2 and x + wide > picture.width:
+            x, y = 2, y + high
+        places.append((x, y, name, colour))
+        x += wide
+    whole = Image.new("RGB", (picture.width, picture.height + (y + high if there else 0)), "white")
+    whole.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(whole)
+    for x, y, name, colour in places:
+        top = picture.height + y
+        pen.rectangle([x, top + 2, x + high - 6, top + high - 4], fill=colour)
+        pen.text((x + high - 2, top), name, fill="black", font=font)
+    whole.save(path)
 
 
 def pictures(name, model, scenes, about, out, most=3):
@@ -170,7 +218,7 @@ def pictures(name, model, scenes, about, out, most=3):
     for k in range(min(most, len(scenes))):
         image, path = scenes.images[k].astype(np.float32) / 255, Path(out) / f"scene{k}.png"
         if name == "fcn":
-            draw_mask(image, segment(model, about, image), path)
+            draw_mask(image, segment(model, about, image), path, about["classes"])
         else:
             draw_boxes(image, detect(model, name, about, image), path)
         files.append(path)

@@ -12,6 +12,7 @@ import numpy as np
 from fastdl._history import can_plot
 from fastdl.autograd import Tensor, no_grad
 from fastdl.io import load
+from fastdl.io.safetensors import load_file
 from fastdl.metrics import confusion
 from fastdl.models.lenet import LeNet5, loss
 from fastdl.nn import functional as F
@@ -64,7 +65,12 @@ def run(
 def predict(weights, image) -> tuple[int, list[float]]:
     """(digit, probabilities of the ten digits) for an image file (or an array, see prepare) and a file of weights."""
     model = LeNet5()
-    model.load_state_dict(load(weights))
+    try:
+        model.load_state_dict(load_file(weights) if str(weights).endswith(".safetensors") else load(weights))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{weights} holds no weights of LeNet-5, which `fastdl train lenet` writes ({error})"
+        ) from None
     model.eval()
     x = prepare(image if isinstance(image, np.ndarray) else read_image(image))  # (28, 28)
     with no_grad():
