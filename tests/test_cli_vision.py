@@ -54,8 +54,10 @@ def test_yolo_with_dense_layers_is_read_back_as_such(tmp_path):
         yolo.run(tmp_path, head="dense")
     with pytest.raises(ValueError, match="no setting head"):
         fcn.run(tmp_path, head="fc")
-    with pytest.raises(ValueError, match=r"width must lie in"):
-        fcn.run(tmp_path, width=9)
+    numbers = [{"width": 9}, {"width": "wide"}, {"half": 2}, {"size": 10}, {"epochs": 0}, {"batch": 1.5}]
+    for wrong in [*numbers, {"batch": 0}, {"scenes": 0}, {"test": 0}]:
+        with pytest.raises(ValueError, match=f"fcn: {next(iter(wrong))} must be"):
+            fcn.run(tmp_path, **wrong)
 
 
 def test_alternating_training_shares_fixed_convolutions(monkeypatch):

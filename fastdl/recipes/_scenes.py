@@ -127,8 +127,10 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, before=None
         raise ValueError(
             f"{name}: there is no setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
         )
-    if epochs < 1:
-        raise ValueError(f"{name}: epochs must be at least 1; got {epochs}")
+    for key, least in (("epochs", 1), ("scenes", 1), ("batch", 1), ("test", 1), ("size", 40)):
+        value = {**settings, "epochs": epochs}.get(key, least)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}: {key} must be a whole number of at least {least}; got {value!r}")
     from fastdl.recipes import _vision_bundle as bundle
 
     began, out = time.perf_counter(), Path(out)
@@ -136,8 +138,10 @@ def run(name, loss, out, epochs, seed, resume, progress, train=None, before=None
     maker = SceneMaker(settings.pop("kind"), "train", settings.pop("size"))
     stats, test = statistics(maker), test_scenes(maker, settings.pop("test"))
     width, half = settings.pop("width", 1.0), settings.pop("half", False)
-    if not 0.1 <= width <= 4:
-        raise ValueError(f"{name}: width must lie in 0.1..4; got {width}")
+    if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0.1 <= width <= 4:
+        raise ValueError(f"{name}: width must be a number in 0.1..4; got {width!r}")
+    if not isinstance(half, bool):
+        raise ValueError(f"{name}: half must be true or false; got {half!r}")
     head = settings.pop("head", "conv")
     model = bundle.build(name, len(maker.classes), maker.colours, maker.size, width, head)
     if before is not None:
