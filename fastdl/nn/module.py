@@ -4,15 +4,14 @@ Parameters, buffers and children are ordinary attributes (so reading one costs n
 the order of registration, which names are which. Keys of state_dict are torch's.
 """
 
-from itertools import chain, count
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
-from fastdl.autograd import Function, Tensor, wrote
+from fastdl.autograd import Tensor, wrote
+from fastdl.nn._hooks import add_hook, call_with_hooks
 from fastdl.nn.parameter import Buffer, Parameter
-
-_hook_ids = count()
 
 
 class IncompatibleKeys(NamedTuple):
@@ -20,28 +19,6 @@ class IncompatibleKeys(NamedTuple):
 
     missing_keys: list
     unexpected_keys: list
-
-
-class Handle:
-    """Returned when a hook is registered; remove() takes the hook away."""
-
-    def __init__(self, module, hooks, key):
-        self._module, self._hooks, self._key = module, hooks, key
-
-    def remove(self):
-        self._hooks.pop(self._key, None)
-        self._module.__dict__["_hooked"] = any(
-            self._module.__dict__[name] for name in _HOOKS if name in self._module.__dict__
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.remove()
-
-
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 class Module:
@@ -77,40 +54,30 @@ class Module:
     def __call__(self, *args, **kwargs):
         try:
             if self._hooked:
-                return _call_with_hooks(self, args, kwargs)
+                return call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
             _name_path(error, self)
             raise
-
-    def _add_hook(self, kind, hook, prepend=False):
-        hooks = self.__dict__.setdefault(kind, {})
-        key = next(_hook_ids)
-        hooks[key] = hook
-        if prepend:
-            for other in [k for k in hooks if k != key]:
-                hooks[other] = hooks.pop(other)
-        self.__dict__["_hooked"] = True
-        return Handle(self, hooks, key)
 
     def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
         """hook(module, args) before forward; what it returns, if not None, replaces the arguments.
 
         With with_kwargs=True: hook(module, args, kwargs), which returns None or (args, kwargs).
         """
-        return self._add_hook("_forward_pre_hooks", (hook, with_kwargs), prepend)
+        return add_hook(self, "_forward_pre_hooks", (hook, with_kwargs), prepend)
 
     def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False):
         """hook(module, args, output) after forward; what it returns, if not None, replaces the output."""
-        return self._add_hook("_forward_hooks", (hook, with_kwargs), prepend)
+        return add_hook(self, "_forward_hooks", (hook, with_kwargs), prepend)
 
     def register_full_backward_pre_hook(self, hook, prepend=False):
         """hook(module, grad_output) when the gradients of the outputs are known; a result replaces them."""
-        return self._add_hook("_backward_pre_hooks", hook, prepend)
+        return add_hook(self, "_backward_pre_hooks", hook, prepend)
 
     def register_full_backward_hook(self, hook, prepend=False):
         """hook(module, grad_input, grad_output) when the gradients of the inputs are known; a result replaces them."""
-        return self._add_hook("_backward_hooks", hook, prepend)
+        return add_hook(self, "_backward_hooks", hook, prepend)
 
     # -------------------------------------------------------------------------------------------------- registration
 
@@ -410,104 +377,3 @@ def _name_path(error, module):
         return
     root = type(module).__name__
     error.args = (f"in {root}.{path} ({type(inner).__name__}): {message}" if path else f"in {root}: {message}",)
-
-
-# ------------------------------------------------------------------------------------------------------------- hooks
-
-
-def _call_with_hooks(module, args, kwargs):
-    hooks = module.__dict__
-    for hook, with_kwargs in list(hooks.get("_forward_pre_hooks", {}).values()):
-        result = hook(module, args, kwargs) if with_kwargs else hook(module, args)
-        if result is not None:
-            if with_kwargs:
-                args, kwargs = result
-            else:
-                args = result if isinstance(result, tuple) else (result,)
-    watch = None
-    if hooks.get("_backward_hooks") or hooks.get("_backward_pre_hooks"):
-        watch = _Watch(module, len(args))
-        args = _through(_Inputs, watch, args)
-    output = module.forward(*args, **kwargs)
-    if watch is not None:
-        single = not isinstance(output, (tuple, list))
-        outputs = _through(_Outputs, watch, (output,) if single else tuple(output))
-        output = outputs[0] if single else type(output)(outputs) if type(output) in (tuple, list) else outputs
-    for hook, with_kwargs in list(hooks.get("_forward_hooks", {}).values()):
-        result = hook(module, args, kwargs, output) if with_kwargs else hook(module, args, output)
-        if result is not None:
-            output = result
-    return output
-
-
-class _Watch:
-    """What one call of a module with backward hooks remembers between the gradients of its outputs and its inputs."""
-
-    def __init__(self, module, inputs):
-        self.module, self.inputs, self.has_inputs, self.grad_output = module, inputs, False, ()
-
-
-def _through(boundary, watch, values):
-    """values with every tensor that requires a gradient passed through the boundary."""
-    where = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
-    if not where:
-        return values
-    if boundary is _Inputs:
-        watch.has_inputs = True
-    passed = boundary.apply(watch, tuple(where), len(values), *[values[i] for i in where])
-    values = list(values)
-    for i, t in zip(where, passed if isinstance(passed, tuple) else (passed,), strict=True):
-        values[i] = t
-    return tuple(values)
-
-
-def _spread(ctx, grads):
-    full = [None] * ctx.total
-    for i, g in zip(ctx.where, grads, strict=True):
-        full[i] = g
-    return tuple(full)
-
-
-def _run(hooks, module, grads, *more):
-    for hook in list(module.__dict__.get(hooks, {}).values()):
-        result = hook(module, grads, *more)
-        if result is not None:
-            grads = result if isinstance(result, tuple) else (result,)
-    return grads
-
-
-def _copies(xs):
-    """Tensors of their own over the same memory: one, or a tuple of several."""
-    return Tensor(xs[0].array) if len(xs) == 1 else tuple(Tensor(x.array) for x in xs)
-
-
-class _Inputs(Function):
-    """The identity at the entrance of a module: its backward is the last of the module, and runs the hooks."""
-
-    @staticmethod
-    def forward(ctx, watch, where, total, *xs):
-        ctx.watch, ctx.where, ctx.total = watch, where, total
-        return _copies(xs)
-
-    @staticmethod
-    def backward(ctx, *grads):
-        full = _run("_backward_hooks", ctx.watch.module, _spread(ctx, grads), ctx.watch.grad_output)
-        return None, None, None, *[full[i] for i in ctx.where]
-
-
-class _Outputs(Function):
-    """The identity at the exit: its backward is the first of the module."""
-
-    @staticmethod
-    def forward(ctx, watch, where, total, *xs):
-        ctx.watch, ctx.where, ctx.total = watch, where, total
-        return _copies(xs)
-
-    @staticmethod
-    def backward(ctx, *grads):
-        watch = ctx.watch
-        full = _run("_backward_pre_hooks", watch.module, _spread(ctx, grads))
-        watch.grad_output = full
-        if not watch.has_inputs:  # nothing below needs a gradient: there is no later moment
-            _run("_backward_hooks", watch.module, (None,) * watch.inputs, full)
-        return None, None, None, *[full[i] for i in ctx.where]
