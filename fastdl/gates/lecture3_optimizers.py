@@ -1,228 +1,22 @@
-"""Lecture 3: gradient descent by all, one and a few samples; momentum to AdamP."""
+"""Lecture 3: the adaptive optimizers, Adagrad to AdamP."""
 
 import re
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 
 from fastdl import nn, optim
-from fastdl.autograd import Tensor, grad
-from fastdl.data import digits, kjv_verses
+from fastdl.autograd import Tensor
+from fastdl.data import kjv_verses
 from fastdl.gates import Claim, gate
-from fastdl.gates._small import accuracy, digit_cnn, few_digits, fit
+from fastdl.gates._optimizers import digits_claim, plain_gradient, small_digits
+from fastdl.gates._small import accuracy, few_digits
 from fastdl.gates._text import batches_for, numbers
 from fastdl.kernels.optim_step import rectify
 from fastdl.models import transformer
 from fastdl.nn import Parameter
 from fastdl.nn import functional as F
 from fastdl.random import manual_seed
-
-LOGISTIC = ("logistic regression", 0.906)
-RATES = {  # the best of two or three on 1,000 training images that were held out
-    "SGD": {"lr": 0.05, "momentum": 0.9},
-    "NAG": {"lr": 0.1, "momentum": 0.9, "form": "torch"},  # the loop computes the gradients before it calls step()
-    "Adagrad": {"lr": 0.04, "form": "lecture"},
-    "Adadelta": {"lr": 3.0},
-    "RMSprop": {"lr": 2e-3, "alpha": 0.9, "form": "lecture"},
-    "Adam": {"lr": 4e-3},
-    "AdamW": {"lr": 4e-3},
-    "RAdam": {"lr": 1e-2},
-    "AdamP": {"lr": 4e-3, "weight_decay": 1e-2},
-    "SGDP": {"lr": 0.1, "momentum": 0.9},
-}
-
-
-def digits_claim(name, seed, smoke, bound=0.96):
-    """Test accuracy on MNIST 5k of two convolutions and two linear layers, trained by one optimizer."""
-    x, y, xt, yt = few_digits(1000 if smoke else 4000, seed)
-    if smoke:
-        xt, yt, bound = xt[:500], yt[:500], 0.5
-    model = digit_cnn(seed, (8, 16) if smoke else (16, 32))
-    optimizer = getattr(optim, name)(model.parameters(), **RATES[name])
-    fit(model, x, y, 5 if smoke else 10, seed, optimizer=optimizer)
-    return Claim(f"test accuracy by {name}", accuracy(model, xt, yt) / 100, ">=", bound, LOGISTIC)
-
-
-# --- gradient descent: all samples, one, a few -----------------------------------------------------------------------
-def small_digits():
-    """x / 16 with a column of ones (N, 65), y; the test part too."""
-    parts = []
-    for half in digits():
-        images, labels = (t.array for t in half.tensors)
-        flat = images.reshape(len(images), -1)
-        flat = flat / max(1.0, float(flat.max()))
-        parts += [np.concatenate([flat, np.ones((len(flat), 1), flat.dtype)], 1).astype(np.float64), labels]
-    return parts
-
-
-def softmax_loss(w, x, y):
-    """Mean cross-entropy of softmax regression with weights w (10, D)."""
-    return F.cross_entropy(Tensor(x) @ w.T, Tensor(y))
-
-
-def gradient(w, x, y):
-    """Its gradient, an array (10, D)."""
-    return grad(softmax_loss(w, x, y), w)[0].array
-
-
-def top_curvature(w, x, y, rounds=30):
-    """The largest eigenvalue of the Hessian of the loss, by power iteration on Hessian-vector products."""
-    v = np.random.default_rng(0).standard_normal(w.shape)
-    for _ in range(rounds):
-        v /= np.linalg.norm(v)
-        (g,) = grad(softmax_loss(w, x, y), w, create_graph=True)
-        product = grad((g * Tensor(v)).sum(), w)[0].array
-        value, v = float((v * product).sum()), product
-    return value
-
-
-def descend(x, y, batch, lr, epochs, seed):
-    """Softmax regression by SGD on batches of a size, the rate falling with the root of the epoch; the weights."""
-    w = Parameter(np.zeros((10, x.shape[1])))
-    optimizer = optim.SGD([w], lr=lr)
-    rng = np.random.default_rng(seed)
-    for epoch in range(epochs):
-        optimizer.param_groups[0]["lr"] = lr / (1 + epoch) ** 0.5 if batch < len(x) else lr
-        order = rng.permutation(len(x))
-        for begin in range(0, len(x), batch):
-            chosen = order[begin : begin + batch]
-            w.grad = Tensor(_plain_gradient(w.array, x[chosen], y[chosen]))
-            optimizer.step()
-    return w
-
-
-def _plain_gradient(w, x, y):
-    """The same gradient by its formula: (softmax - one-hot)^T x / B; thousands of single samples in a loop."""
-    scores = x @ w.T
-    p = np.exp(scores - scores.max(1, keepdims=True))
-    p /= p.sum(1, keepdims=True)
-    p[np.arange(len(y)), y] -= 1
-    return p.T @ x / len(y)
-
-
-def share_right(w, x, y):
-    return float(((x @ w.array.T).argmax(1) == y).mean())
-
-
-@gate(entry=20, name="batch_gradient_descent")
-def batch_gradient_descent(seed=0, smoke=False):
-    """Softmax regression on the 8x8 digits by all samples at once; the loss falls at every step below lr = 2 / curvature."""
-    x, y, xt, yt = small_digits()
-    w = Parameter(np.zeros((10, x.shape[1])))
-    limit = 2 / top_curvature(w, x, y)
-
-    def rises(lr, steps=60):
-        v = Parameter(np.zeros_like(w.array))
-        losses = []
-        optimizer = optim.SGD([v], lr=lr)
-        for _ in range(steps):
-            loss = softmax_loss(v, x, y)
-            losses.append(loss.item())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return sum(b > a for a, b in pairwise(losses))
-
-    trained = descend(x, y, len(x), 0.9 * limit, 100 if smoke else 600, seed)
-    return [
-        Claim("test accuracy", share_right(trained, xt, yt), ">=", 0.9 if smoke else 0.95, ("largest class", 0.11)),
-        Claim("steps that raise the loss, lr = 0.9 * 2 / curvature", rises(0.9 * limit), "==", 0),
-        Claim("steps that raise the loss, lr = 3 * 2 / curvature", rises(3 * limit), ">=", 1),
-    ]
-
-
-@gate(entry=21, name="stochastic_gradient_descent")
-def stochastic_gradient_descent(seed=0, smoke=False):
-    """Softmax regression on the 8x8 digits by one sample a step."""
-    x, y, xt, yt = small_digits()
-    trained = descend(x, y, 1, 0.1, 2 if smoke else 15, seed)
-    return [Claim("test accuracy", share_right(trained, xt, yt), ">=", 0.9 if smoke else 0.95, ("largest class", 0.11))]
-
-
-@gate(entry=22, name="mini_batch_gradient_descent")
-def mini_batch_gradient_descent(seed=0, smoke=False):
-    """Softmax regression on the 8x8 digits by 32 samples a step; how the noise of the gradient falls; accumulation."""
-    x, y, xt, yt = small_digits()
-    trained = descend(x, y, 32, 0.5, 5 if smoke else 40, seed)
-    rng = np.random.default_rng(seed)
-    w = Parameter(0.01 * rng.standard_normal((10, x.shape[1])))
-    sizes, noise = [1, 2, 4, 8, 16, 32, 64], []
-    whole = gradient(w, x, y)
-    assert np.allclose(whole, _plain_gradient(w.array, x, y), rtol=1e-9, atol=1e-12)
-    for size in sizes:
-        draws = [rng.integers(0, len(x), size) for _ in range(300)]
-        noise.append(np.mean([((_plain_gradient(w.array, x[d], y[d]) - whole) ** 2).sum() for d in draws]))
-    slope = np.polyfit(np.log(sizes), np.log(noise), 1)[0]
-    w.grad = None
-    for part in range(8):
-        rows = slice(16 * part, 16 * part + 16)
-        (softmax_loss(w, x[rows], y[rows]) / 8).backward()
-    apart = np.abs(w.grad.array - gradient(w, x[:128], y[:128])).max() / np.abs(w.grad.array).max()
-    return [
-        Claim("test accuracy", share_right(trained, xt, yt), ">=", 0.9 if smoke else 0.95, ("largest class", 0.11)),
-        Claim(
-            "variance of the gradient against the size of the batch, slope in logarithms + 1",
-            abs(slope + 1),
-            "<=",
-            0.15,
-        ),
-        Claim("8 batches of 16 accumulated beside one of 128, relative", float(apart), "<=", 1e-6),
-    ]
-
-
-# --- momentum ---------------------------------------------------------------------------------------------------------
-def steps_to(make, curvature, target=1e-6, most=20000):
-    """Steps until 1/2 w' diag(curvature) w, from all ones, is below the target."""
-    w = Parameter(np.ones(len(curvature)))
-    optimizer = make([w])
-    for n in range(most):
-        if 0.5 * (curvature * w.array**2).sum() < target:
-            return n
-
-        def closure():
-            w.grad = Tensor(curvature * w.array)
-
-        optimizer.step(closure)
-    return most
-
-
-@gate(entry=24, name="momentum")
-def momentum(seed=0, smoke=False):
-    """A quadratic of condition 100: steps to 1e-6 with and without momentum, each at its best rate; and MNIST 5k."""
-    curvature = np.array([1.0, 100.0])
-    plain = steps_to(lambda p: optim.SGD(p, lr=2 / 101), curvature)
-    heavy = steps_to(lambda p: optim.SGD(p, lr=4 / 11**2, momentum=(9 / 11) ** 2), curvature)
-    return [
-        Claim("steps with momentum / steps without", heavy / plain, "<=", 1 / 3),
-        digits_claim("SGD", seed, smoke),
-    ]
-
-
-@gate(entry=25, name="nesterov")
-def nesterov(seed=0, smoke=False):
-    """Both forms of Nesterov's gradient look at the same points of a quadratic; fewer steps than gradient descent; MNIST 5k."""
-    curvature = np.array([1.0, 100.0])
-    points = {}
-    for form in ("lecture", "torch"):
-        w = Parameter(np.array([1.0, -1.0]))
-        optimizer = optim.NAG([w], lr=0.01, momentum=9 / 11, form=form)
-        seen = points[form] = []
-
-        def closure(w=w, seen=seen):
-            seen.append(w.array.copy())
-            w.grad = Tensor(curvature * w.array)
-
-        for _ in range(100):
-            optimizer.step(closure)
-    apart = float(np.abs(np.array(points["lecture"]) - np.array(points["torch"])).max())
-    plain = steps_to(lambda p: optim.SGD(p, lr=2 / 101), curvature)
-    ahead = steps_to(lambda p: optim.NAG(p, lr=0.01, momentum=9 / 11), curvature)
-    return [
-        Claim("distance between the look-ahead points of both forms", apart, "<=", 1e-10),
-        Claim("steps / steps of gradient descent", ahead / plain, "<=", 1 / 3),
-        digits_claim("NAG", seed, smoke),
-    ]
 
 
 # --- rates of their own for every weight ------------------------------------------------------------------------------
@@ -316,7 +110,7 @@ def adadelta(seed=0, smoke=False):
         optimizer, rng, points = make([w]), np.random.default_rng(seed), []
         for _ in range(100 if smoke else 300):
             rows = rng.integers(0, len(x), 32)
-            w.grad = Tensor(scale * _plain_gradient(w.array, x[rows], y[rows]))
+            w.grad = Tensor(scale * plain_gradient(w.array, x[rows], y[rows]))
             optimizer.step()
             points.append(w.array.copy())
         return points[20:]
