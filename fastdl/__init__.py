@@ -104,27 +104,18 @@ from fastdl.ops.elementwise import (
     where,
 )
 from fastdl.ops.index import (
-    argsort,
-    bincount,
-    bucketize,
     gather,
     index_add,
     index_copy,
     index_fill,
     index_select,
-    isin,
-    kthvalue,
     masked_fill,
     masked_select,
     nonzero,
     scatter,
     scatter_add,
-    searchsorted,
-    sort,
     take,
     take_along_dim,
-    topk,
-    unique,
 )
 from fastdl.ops.linalg import addmm, addmv, baddbmm, bmm, dot, einsum, mm, mv, outer, trace
 from fastdl.ops.matmul import matmul
@@ -196,6 +187,7 @@ from fastdl.ops.shape import (
     unsqueeze,
     vstack,
 )
+from fastdl.ops.sorting import argsort, bincount, bucketize, isin, kthvalue, searchsorted, sort, topk, unique
 from fastdl.ops.unary import (
     abs,
     acos,

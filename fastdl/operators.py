@@ -15,6 +15,7 @@ from fastdl.ops import (
     random,
     reduce,
     shape,
+    sorting,
     unary,
 )
 
@@ -50,7 +51,8 @@ METHODS = {
         broadcast_to repeat tile repeat_interleave narrow split chunk unbind select flip roll tril triu diagonal diag
         unfold ravel""",
     index: """gather scatter scatter_add take_along_dim index_select index_add index_copy index_fill masked_fill
-        masked_select take nonzero argsort sort topk kthvalue unique bincount""",
+        masked_select take nonzero""",
+    sorting: "argsort sort topk kthvalue unique bincount",
     matmul: "matmul",
     linalg: "mm bmm mv dot outer addmm addmv baddbmm trace",
     convert: """to half float double char short int long byte bool type_as clone contiguous is_contiguous cpu numel dim

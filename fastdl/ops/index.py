@@ -1,7 +1,5 @@
 # cython: annotation_typing=True
-"""Indexing, gathering and sorting. Backward adds where an index repeats."""
-
-from collections import namedtuple
+"""Indexing and gathering. Backward adds where an index repeats."""
 
 import numpy as np
 
@@ -190,7 +188,8 @@ def setitem(input, index, value):
     wrote(input, "x[...] = value")
 
 
-def _check_index(index, op):
+def check_index(index, op):
+    """The array of a tensor of integers."""
     if not isinstance(index, Tensor):
         raise TypeError(f"{op}: the index must be a tensor, not {type(index).__name__}")
     if index.array.dtype.kind not in "iu":
@@ -219,7 +218,7 @@ def _check_gather(x, index, axis, op):
 
 def gather(input, dim, index):
     """result[i][j] = input[index[i][j]][j] for dim 0, and so on."""
-    a, places = input.array, _check_index(index, "gather")
+    a, places = input.array, check_index(index, "gather")
     if a.ndim == 0:
         return input.clone()
     axis = axis_of(dim, a.ndim, "gather")
@@ -254,7 +253,7 @@ class Scatter(Function):
 
 
 def _scatter(cls, input, dim, index, src, op):
-    a, places = input.array, _check_index(index, op)
+    a, places = input.array, check_index(index, op)
     axis = axis_of(dim, a.ndim, op)
     _check_gather(a, places, axis, op)
     src = as_operand(src, op)
@@ -297,7 +296,7 @@ def take_along_dim(input, indices, dim=None):
 
 def index_select(input, dim, index):
     """The slices of an axis at the places of an index vector."""
-    places = _check_index(index, "index_select")
+    places = check_index(index, "index_select")
     if places.ndim > 1:
         raise RuntimeError(f"index_select: the index must be a vector, not of shape {places.shape}")
     if input.array.ndim == 0:
@@ -311,7 +310,7 @@ def index_select(input, dim, index):
 
 def index_add(input, dim, index, source, *, alpha=1):
     """A copy of input with the slices of source added at the places of an index vector; repeated places add up."""
-    places = _check_index(index, "index_add")
+    places = check_index(index, "index_add")
     axis = axis_of(dim, input.array.ndim, "index_add")
     if alpha != 1:
         source = source * alpha
@@ -323,14 +322,14 @@ def index_add(input, dim, index, source, *, alpha=1):
 
 def index_copy(input, dim, index, source):
     """A copy of input with the slices at the places of an index vector taken from source."""
-    places = _check_index(index, "index_copy")
+    places = check_index(index, "index_copy")
     axis = axis_of(dim, input.array.ndim, "index_copy")
     return Scatter.apply(input, source, (slice(None),) * axis + (places,))
 
 
 def index_fill(input, dim, index, value):
     """A copy of input with the slices at the places of an index vector filled with a number."""
-    places = _check_index(index, "index_fill")
+    places = check_index(index, "index_fill")
     axis = axis_of(dim, input.array.ndim, "index_fill")
     full = (slice(None),) * axis + (places,)
     return Scatter.apply(input, constant(value, input.array.dtype).expand(input.array[full].shape), full)
@@ -378,7 +377,7 @@ def masked_select(input, mask):
 
 def take(input, index):
     """Elements of the flattened tensor."""
-    return GetItem.apply(input.reshape(-1), _check_index(index, "take"), False)
+    return GetItem.apply(input.reshape(-1), check_index(index, "take"), False)
 
 
 def nonzero(input, *, as_tuple=False):
@@ -391,7 +390,7 @@ def nonzero(input, *, as_tuple=False):
 
 def one_hot(tensor, num_classes=-1):
     """Class numbers as int64 vectors with a one."""
-    places = _check_index(tensor, "one_hot")
+    places = check_index(tensor, "one_hot")
     if places.size == 0 and num_classes <= 0:
         raise RuntimeError("one_hot: the number of classes of an empty tensor is unknown; hint: pass num_classes")
     low, high = (places.min(), places.max()) if places.size else (0, -1)
@@ -404,103 +403,3 @@ def one_hot(tensor, num_classes=-1):
     y = np.zeros((*places.shape, num_classes), np.int64)
     np.put_along_axis(y, places[..., None].astype(np.int64), 1, -1)
     return wrap(y)
-
-
-# -------------------------------------------------------------------------------------------------------- sorting
-
-sort_result = namedtuple("sort", "values indices")
-topk_result = namedtuple("topk", "values indices")
-kthvalue_result = namedtuple("kthvalue", "values indices")
-
-
-def argsort(input, dim=-1, descending=False, stable=True):
-    """The indices that sort an axis; equal elements keep their order."""
-    a = input.array
-    if a.ndim == 0:
-        return wrap(np.zeros((), np.int64))
-    axis = axis_of(dim, a.ndim, "argsort")
-    if not descending:
-        return wrap(np.argsort(a, axis=axis, kind="stable"))
-    # The reverse of a stable sort of the reverse: descending, and equal elements still in their order; NaN first.
-    order = np.flip(np.argsort(np.flip(a, axis), axis=axis, kind="stable"), axis)
-    return wrap(a.shape[axis] - 1 - order)
-
-
-def sort(input, dim=-1, descending=False, stable=True):
-    """An axis in order: (values, indices)."""
-    if input.array.ndim == 0:
-        return sort_result(input.clone(), argsort(input))
-    order = argsort(input, dim, descending)
-    return sort_result(gather(input, dim, order), order)
-
-
-def topk(input, k, dim=-1, largest=True, sorted=True):
-    """The k largest (or smallest) elements of an axis, in order: (values, indices)."""
-    a = input.array
-    if a.ndim == 0:
-        return topk_result(input.clone(), wrap(np.zeros((), np.int64)))
-    axis = axis_of(dim, a.ndim, "topk")
-    n = a.shape[axis]
-    if not 0 <= k <= n:
-        raise RuntimeError(f"topk: k={k} is out of range for axis {axis} of shape {a.shape}")
-    if n > 256 and 0 < k < n // 8 and a.dtype.kind == "f" and not np.isnan(a).any():
-        part = np.argpartition(-a if largest else a, k - 1, axis=axis)
-        part = np.sort(
-            np.take(part, np.arange(k), axis), axis=axis
-        )  # candidates in their order, so that the sort is stable
-        inner = argsort(wrap(np.take_along_axis(a, part, axis)), axis, largest)
-        order = np.take_along_axis(part, inner.array, axis)
-    else:
-        order = np.take(argsort(input, axis, largest).array, np.arange(k), axis)
-    order = wrap(order)
-    return topk_result(gather(input, axis, order), order)
-
-
-def kthvalue(input, k, dim=-1, keepdim=False):
-    """The k-th smallest element of an axis, counted from 1: (values, indices)."""
-    a = input.array
-    axis = axis_of(dim, a.ndim, "kthvalue")
-    if a.ndim == 0:
-        return kthvalue_result(input.clone(), wrap(np.zeros((), np.int64)))
-    if not 1 <= k <= a.shape[axis]:
-        raise RuntimeError(f"kthvalue: k={k} is out of range for axis {axis} of shape {a.shape}")
-    order = wrap(np.take(np.argsort(a, axis=axis, kind="stable"), [k - 1], axis))
-    values = gather(input, axis, order)
-    if keepdim:
-        return kthvalue_result(values, order)
-    return kthvalue_result(values.squeeze(axis), order.squeeze(axis))
-
-
-def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """The distinct elements in order (or the distinct slices along dim); with the inverse and the counts on request."""
-    values, inverse, counts = np.unique(input.array, return_inverse=True, return_counts=True, axis=dim)
-    result = [wrap(values)]
-    if return_inverse:
-        result.append(wrap(inverse.reshape(input.array.shape if dim is None else -1)))
-    if return_counts:
-        result.append(wrap(counts))
-    return result[0] if len(result) == 1 else tuple(result)
-
-
-def bincount(input, weights=None, minlength=0):
-    """How often every number occurs."""
-    return wrap(np.bincount(_check_index(input, "bincount"), None if weights is None else weights.array, minlength))
-
-
-def searchsorted(sorted_sequence, values, *, right=False):
-    """Where values would be inserted into a sorted vector."""
-    side = "right" if right else "left"
-    values = as_operand(values, "searchsorted")
-    return wrap(
-        np.asarray(np.searchsorted(sorted_sequence.array, values.array if isinstance(values, Tensor) else values, side))
-    )
-
-
-def bucketize(input, boundaries, *, right=False):
-    """The number of the bucket between boundaries for every element."""
-    return searchsorted(boundaries, input, right=right)
-
-
-def isin(elements, test_elements):
-    """True where an element is one of test_elements."""
-    return wrap(np.isin(elements.array, test_elements.array))
