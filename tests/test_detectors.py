@@ -14,6 +14,7 @@ from fastdl import nn
 from fastdl.autograd import Tensor
 from fastdl.data import SceneMaker
 from fastdl.models import fast_rcnn, faster_rcnn, rcnn, sppnet
+from fastdl.recipes._regions import fine_tune
 from fastdl.testing import fill_hashed, hashed, hashed_weights, keys_hash
 
 STORED = json.loads((Path(__file__).parent / "data" / "vision_reference.json").read_text())["fasterrcnn_resnet50_fpn"]
@@ -298,6 +299,30 @@ def test_fast_rcnn_learns_background_from_parts_of_objects():
     background = boxes[labels == 0]
     np.testing.assert_array_equal(background, proposals[1:2])  # not the texture, not the corner that hardly touches
     assert (labels > 0).sum() == 2  # the near one and the truth itself
+
+
+class Watcher(nn.Module):
+    """Scores that know nothing; keeps the regions that it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias, self.seen = nn.Parameter(fd.zeros(11)), []
+
+    def forward(self, x, boxes):
+        self.seen += boxes
+        return fd.zeros(sum(map(len, boxes)), 11) + self.bias
+
+
+@pytest.mark.parametrize(("background", "texture"), [(0.0, True), (0.1, False)])
+def test_fine_tuning_of_regions_takes_background_from_an_overlap_on(background, texture):
+    scenes = SceneMaker("digits", "train", 64, objects=(1, 1)).draw(4, seed=0)
+    truth = [b[0] for b in scenes.boxes]
+    part = [np.concatenate([b[:2], (b[:2] + b[2:]) / 2]) for b in truth]  # a quarter of the object
+    far = [np.array([0, 0, 9, 9]) if b[:2].min() > 9 else np.array([55, 55, 64, 64]) for b in truth]
+    watcher = Watcher()
+    fine_tune(watcher, scenes, (0.3, 0.2), [np.stack(p) for p in zip(part, far)], 3, images=4, background=background)
+    lone = [tuple(r) for rows in watcher.seen for r in rows.astype(int) if tuple(r) in {tuple(f) for f in far}]
+    assert bool(lone) == texture and len(watcher.seen) == 12
 
 
 def test_fast_rcnn_trains_its_convolutions_and_truncates_its_dense_layers():

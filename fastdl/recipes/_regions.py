@@ -39,15 +39,18 @@ def anneal(optimizer, lr, step, steps):
     optimizer.param_groups[0]["lr"] = lr * min((step + 1) / warm, 0.5 + 0.5 * np.cos(np.pi * step / steps))
 
 
-def fine_tune(model, scenes, stats, proposals, steps, images=16, each=8, lr=2e-3, seed=0):
-    """Train model(x, boxes) -> (K, classes + 1) on regions: a quarter with an object (IoU >= .5), the others background."""
+def fine_tune(model, scenes, stats, proposals, steps, images=16, each=8, lr=2e-3, seed=0, background=0.0):
+    """Train model(x, boxes) -> (K, classes + 1) on regions: a quarter with an object (IoU >= .5), the others background.
+
+    background   least IoU of background with an object: 0 in R-CNN, 0.1 in SPPNet
+    """
     rng = np.random.default_rng(seed)
     x = scenes.inputs(*stats)
     boxes = with_truth(proposals, scenes)
     labels = []
     for b, truth, names in zip(boxes, scenes.boxes, scenes.labels):
         iou = box_iou(truth, b)
-        label = np.zeros(len(b), np.int64)
+        label = np.where(iou.max(0, initial=0) >= background, 0, -1)
         if len(truth):
             near = iou.max(0) >= 0.5
             label[near] = names[iou.argmax(0)[near]] + 1
