@@ -116,7 +116,7 @@ def sppnet_small(num_classes=11, in_channels=1, features=None, hidden=128, level
     """The same class for scenes, on ConvStages of stride 4."""
     features = features or ConvStages(in_channels, (16, 32, 64))
     sizes = features.out_channels, features.stride, num_classes, levels, hidden
-    return SPPNet(features, *sizes, dropout=0.0, in_channels=in_channels, heads=heads, ridge=10.0)
+    return SPPNet(features, *sizes, dropout=0.3, in_channels=in_channels, heads=heads, ridge=10.0)
 
 
 def best_scale(boxes, size, scales=(480, 576, 688, 864, 1200), side=224):
