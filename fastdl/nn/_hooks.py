@@ -106,13 +106,17 @@ def _copies(xs):
     return Tensor(xs[0].array) if len(xs) == 1 else tuple(Tensor(x.array) for x in xs)
 
 
-class _Inputs(Function):
-    """The identity at the entrance of a module: its backward is the last of the module, and runs the hooks."""
+class _Boundary(Function):
+    """The identity: its backward tells the module's hooks."""
 
     @staticmethod
     def forward(ctx, watch, where, total, *xs):
         ctx.watch, ctx.where, ctx.total = watch, where, total
         return _copies(xs)
+
+
+class _Inputs(_Boundary):
+    """The identity at the entrance of a module: its backward is the last of the module, and runs the hooks."""
 
     @staticmethod
     def backward(ctx, *grads):
@@ -120,13 +124,8 @@ class _Inputs(Function):
         return None, None, None, *[full[i] for i in ctx.where]
 
 
-class _Outputs(Function):
+class _Outputs(_Boundary):
     """The identity at the exit: its backward is the first of the module."""
-
-    @staticmethod
-    def forward(ctx, watch, where, total, *xs):
-        ctx.watch, ctx.where, ctx.total = watch, where, total
-        return _copies(xs)
 
     @staticmethod
     def backward(ctx, *grads):
