@@ -37,6 +37,9 @@ class Case:
     factor: float = 4.0  # the c of the tolerance
     bench: bool = False  # too large for the naive rung in a test; for study and benchmarks
     kernel: str = ""  # left out: the entry without its _forward / _backward...
+    test_as: "Case | None" = (
+        None  # a smaller one of the same class, which the tests run in place of a case for benchmarks
+    )
 
     def __post_init__(self):
         if not self.kernel:

@@ -4,17 +4,19 @@ FASTDL_ISA chooses the tier of the cython rung; tests/test_isa.py runs this file
 """
 
 import importlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from _references import reference
 
 from fastdl import kernels, threads
 from fastdl.kernels._registry import _module
 from fastdl.testing import LAYOUTS, assert_close, broadcast
 
 CASES = [
-    case
+    case.test_as or case
     for file in sorted(Path(__file__).parent.joinpath("cases").glob("[a-z]*.py"))
     for case in importlib.import_module(f"cases.{file.stem}").CASES
 ]
@@ -43,16 +45,22 @@ TYPED = [
     if takes(case, rung, dtype)
 ]
 
-_oracle_cache = {}
+LOWER_TIER = "FASTDL_ISA" in os.environ  # a run of test_isa.py, where large cases are slow
+NUMBER = {id(case): n for n, case in enumerate(CASES)}
 
 
-def oracle(case, arrays=None):
-    """The naive rung's results in float64; those of case.make() are kept."""
-    if arrays is not None:
-        return case.run(arrays, "naive")
-    if id(case) not in _oracle_cache:
-        _oracle_cache[id(case)] = case.run(case.make("float64"), "naive")
-    return _oracle_cache[id(case)]
+def oracle(case, made=None, rung="naive"):
+    """A rung's results in float64, on case.make() or on what made() gives; computed once in a run of the tests."""
+    key = f"{rung} {NUMBER[id(case)]} {case} {made.__name__ if made else ''}"
+    return reference(key, lambda: case.run(made(case) if made else case.make("float64"), rung))
+
+
+def made_broadcast(case):
+    """case.make(), its floating arrays with stride-0 axes."""
+    return {
+        k: broadcast(v) if v is not None and v.size and np.issubdtype(v.dtype, np.floating) else v
+        for k, v in case.make("float64").items()
+    }
 
 
 def module_or_skip(case, rung, dtype):
@@ -88,11 +96,8 @@ def test_any_memory_layout(case, rung, layout):
 def test_broadcast_input(case, rung):
     """Floating inputs with stride-0 axes, as expand() makes them."""
     module_or_skip(case, rung, "float32")
-    made = {
-        k: broadcast(v) if v is not None and v.size and np.issubdtype(v.dtype, np.floating) else v
-        for k, v in case.make("float64").items()
-    }
-    want = oracle(case, made)
+    made = made_broadcast(case)
+    want = oracle(case, made_broadcast)
     narrow = {
         k: np.broadcast_to(v, v.shape) if v is None or not np.issubdtype(v.dtype, np.floating) else _narrow(v)
         for k, v in made.items()
@@ -114,15 +119,16 @@ def _narrow(x):
 def test_same_bits_for_any_number_of_threads(case):
     module_or_skip(case, "cython", "float32")
     arrays = case.make("float32")
+    counts = (1, 3) if case.bench and LOWER_TIER else (1, 2, 3, 5)
     before = threads.get_num_threads()
     try:
         results = []
-        for n in (1, 2, 3, 5):
+        for n in counts:
             threads._set(n)
             results.append(case.run(arrays, "cython"))
     finally:
         threads._set(before)
-    for n, other in zip((2, 3, 5), results[1:], strict=True):
+    for n, other in zip(counts[1:], results[1:], strict=True):
         for one, many in zip(results[0], other, strict=True):
             assert one.tobytes() == many.tobytes(), f"{case}: 1 and {n} threads give different bits"
 
@@ -132,7 +138,7 @@ def test_same_bits_for_any_number_of_threads(case):
 def test_large_cases_on_the_compiled_rung(case):
     """The sizes people use, against NumPy in float64. Winograd's bounds are its own: tests/test_winograd.py."""
     module_or_skip(case, "cython", "float32")
-    want = case.run(case.make("float64"), "numpy")
+    want = oracle(case, rung="numpy")
     with kernels.set_conv_algorithm("exact"):
         results = case.run(case.make("float32"), "cython")
     for got, expected in zip(results, want, strict=True):

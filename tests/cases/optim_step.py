@@ -1,6 +1,7 @@
 """Cases of optim_step: four parameters of different sizes, one of them a number, one empty, one step."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from fastdl.testing import Case
 
 SHAPES = [(3, 5, 7), (), (41,), (0, 2)]
 LARGE = [(1000, 1000), (1000,), (24, 1000, 1000)]
+MANY_CHUNKS = [(300, 1000), (1000,), (3, 250, 1000)]  # the same for a test: rows shorter and much longer than a chunk
 ROWS = [(3, 5, 7), (19, 33), (41,), (1, 6), (5, 1), (0, 2), ()]  # with output channels, for AdamP and SGDP
 # entry -> its states in the order of the arguments, and the FLOPs a parameter
 ENTRIES = {
@@ -45,7 +47,7 @@ class Step(Case):
         return tuple(a for name in ("params", *states) for a in lists.get(name, ()))
 
 
-def _step(name, entry, without=(), shapes=SHAPES, bench=False, K=4, **params):
+def _step(name, entry, without=(), shapes=SHAPES, bench=False, K=4, test_as=None, **params):
     """`without`: states that are None."""
     arrays = {}
     for i, shape in enumerate(shapes):
@@ -56,7 +58,7 @@ def _step(name, entry, without=(), shapes=SHAPES, bench=False, K=4, **params):
                 if state in POSITIVE:  # RMSprop's is above the square of any mean
                     least = 12.0 if entry == "rmsprop_step" else 0.1
                     arrays[f"{state}_{i}"] = lambda rng, s=shape, a=least: np.asarray(a + rng.random(s))
-    return Step(name, entry, arrays, params, K=K, kernel="optim_step", bench=bench)
+    return Step(name, entry, arrays, params, K=K, kernel="optim_step", bench=bench, test_as=test_as)
 
 
 def _sgd(name, momentum=True, **params):
@@ -124,8 +126,18 @@ CASES = [
     _step(
         "rows longer than a chunk", "adamp_step", shapes=[(3, 20000), (40, 500)], K=20000, step=3, lr=0.1, delta=100.0
     ),
-    _adam("25 million parameters", shapes=LARGE, bench=True),
-    _sgd("25 million parameters", shapes=LARGE, bench=True),
-    _step("25 million parameters", "rmsprop_step", ("means", "momenta"), LARGE, True, lr=0.01),
-    _step("25 million parameters", "adamp_step", (), LARGE, True, K=10**6, step=3, lr=0.01, delta=0.1),
+    *(
+        make(
+            "25 million parameters",
+            shapes=LARGE,
+            bench=True,
+            test_as=make("many chunks", shapes=MANY_CHUNKS, bench=True),
+        )
+        for make in (
+            _adam,
+            _sgd,
+            partial(_step, entry="rmsprop_step", without=("means", "momenta"), lr=0.01),
+            partial(_step, entry="adamp_step", K=250_000, step=3, lr=0.01, delta=0.1),
+        )
+    ),
 ]
