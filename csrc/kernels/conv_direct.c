@@ -52,22 +52,31 @@ typedef struct {
     long k_block;
 } packing;
 
+/* the block of steps that k lies in: a division only where k leaves the last one */
+typedef struct {
+    long first, size;
+} k_range;
+
 /* where (tap, k) of the panel at lane n0 goes */
-FD_INLINE float *packed_row(const packing *g, long tap, long k, long n0, long nr) {
+FD_INLINE float *packed_row(const packing *g, k_range *b, long tap, long k, long n0, long nr) {
     const tap_home *t = g->home + tap;
-    const long k0 = k < g->k_block ? 0 : k / g->k_block * g->k_block, kn = FD_MIN(g->k_block, g->p->x.C - k0);
-    return t->packed + n0 * t->taps * g->p->x.C + (k0 * t->taps + t->at * kn + (k - k0)) * nr;
+    if (k < b->first || k >= b->first + b->size) {
+        b->first = k / g->k_block * g->k_block;
+        b->size = FD_MIN(g->k_block, g->p->x.C - b->first);
+    }
+    return t->packed + n0 * t->taps * g->p->x.C + (b->first * t->taps + t->at * b->size + (k - b->first)) * nr;
 }
 
 static void pack_chunk(void *ctx, long panel) {
     const packing *g = ctx;
     const fd_conv *p = g->p;
     const long n0 = panel * FD_NR, nv = fd_panel_vectors(n0, p->lanes), nr = nv * VL, T = p->KH * p->KW, C = p->x.C;
+    k_range block = {0, 0};
     for (long j = 0; j < nv; j++) {
         const long lane = n0 + j * VL, lanes = FD_MIN(VL, p->lanes - lane);
         const float *w = p->w + lane * p->w_lane;
         if (p->w_lane == 1) { /* 1x1, lanes side by side */
-            for (long k = 0; k < C; k++) vstore(packed_row(g, 0, k, n0, nr) + j * VL, vload_n(w + k * p->w_k, lanes));
+            for (long k = 0; k < C; k++) vstore(packed_row(g, &block, 0, k, n0, nr) + j * VL, vload_n(w + k * p->w_k, lanes));
             continue;
         }
         /* the numbers of one lane lie side by side: all (k, tap) where k is inner, else the taps of one k */
@@ -77,6 +86,8 @@ static void pack_chunk(void *ctx, long panel) {
                 const long n = FD_MIN(VL, run - f);
                 vf v[VL];
                 if (lanes == VL && n == VL) {
+                    /* sixteen streams are more than the processor foresees */
+                    for (int i = 0; i < VL; i++) __builtin_prefetch(w + i * p->w_lane + r * p->w_k + f + 4 * VL);
     FD_UNROLL for (int i = 0; i < VL; i++) v[i] = vload(w + i * p->w_lane + r * p->w_k + f);
                 } else {
                     FD_UNROLL for (int i = 0; i < VL; i++) {
@@ -87,7 +98,7 @@ static void pack_chunk(void *ctx, long panel) {
                 long k = r + f / T, tap = f % T;
                 FD_UNROLL for (int i = 0; i < VL; i++) {
                     if (i < n) {
-                        if (g->home[tap].packed) vstore(packed_row(g, tap, k, n0, nr) + j * VL, v[i]);
+                        if (g->home[tap].packed) vstore(packed_row(g, &block, tap, k, n0, nr) + j * VL, v[i]);
                         if (++tap == T) tap = 0, k++;
                     }
                 }
