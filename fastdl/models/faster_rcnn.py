@@ -103,14 +103,14 @@ def fasterrcnn_resnet50_fpn(num_classes=91, trainable_norm=False, **transform) -
 def fasterrcnn_small(
     num_classes=11, in_channels=1, backbone=None, sizes=(14, 20, 28), hidden=128, seed=None
 ) -> FasterRCNN:
-    """The same class for scenes of 64 to 128 pixels: ConvStages of stride 4, nine anchors, RoI align 5."""
+    """The same class for scenes (64 to 128 pixels): ConvStages of stride 4, nine anchors, RoI align 7, hard background."""
     backbone = backbone or ConvStages(in_channels, (16, 32, 64))
     anchors = AnchorGenerator((tuple(sizes),), ((0.5, 1.0, 2.0),))
     head = RPNHead(backbone.out_channels, 3 * len(sizes))
     rpn = RegionProposalNetwork(anchors, head, size=64, before=(200, 100), after=(100, 50), seed=seed)
-    sampler = RoISampler(64, 0.5, seed=seed)
-    box_head = TwoMLPHead(backbone.out_channels * 25, hidden)
-    heads = RoIHeads(RoIPooler((1 / backbone.stride,), 5), box_head, FastRCNNPredictor(hidden, num_classes), sampler)
+    sampler = RoISampler(64, 0.5, background=(0.1, 0.5), seed=seed)
+    box_head = TwoMLPHead(backbone.out_channels * 49, hidden)
+    heads = RoIHeads(RoIPooler((1 / backbone.stride,), 7), box_head, FastRCNNPredictor(hidden, num_classes), sampler)
     return FasterRCNN(backbone, rpn, heads, num_classes, in_channels=in_channels)
 
 
