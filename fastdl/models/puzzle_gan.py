@@ -169,9 +169,15 @@ class PuzzleGAN(nn.Module, GenerativeModel):
 
     def fit(
         self, x, steps=1000, batch_size=32, lr=2e-4, w_mask=10.0, w_appearance=10.0, seed=0, each=None, every=100,
-        keep=None,
+        keep=None, mask_loss="l1",
     ):  # fmt: skip
-        """Train on images in [-1, 1]; the patches are cut where the gradient energy is largest. Returns the log."""
+        """Train on images in [-1, 1]; the patches are cut where the gradient energy is largest. Returns the log.
+
+        mask_loss: "l1" as published, or "bce": cross-entropy. An absolute error is least for an empty mask wherever less than half
+        of the guesses are right, and a sigmoid that has gone to 0 does not come back; cross-entropy brings it back.
+        """
+        if mask_loss not in ("l1", "bce"):
+            raise ValueError(f"PuzzleGAN.fit: mask_loss must be 'l1' or 'bce'; got {mask_loss!r}")
         x = check_images(x, "PuzzleGAN.fit", (self.channels, self.image_size, self.image_size))
         corners = key_patches(x, self.patches, self.patch)
         d_optimizer = Adam(self.discriminator.parameters(), lr=lr, betas=(0.5, 0.999))
@@ -194,8 +200,9 @@ class PuzzleGAN(nn.Module, GenerativeModel):
             image, mask = self(parts, randn(len(rows), self.z, generator=generator))
             adversarial = F.softplus(-self.discriminator(image)).mean()
             spatial = (mask - masks).abs().mean()
+            told = spatial if mask_loss == "l1" else F.binary_cross_entropy(mask, masks)
             appearance = (image * mask - truth * masks).abs().mean()
-            (adversarial + w_mask * spatial + w_appearance * appearance).backward()
+            (adversarial + w_mask * told + w_appearance * appearance).backward()
             self.discriminator.requires_grad_(True)
             g_optimizer.step()
 
