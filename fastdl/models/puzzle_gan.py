@@ -152,6 +152,11 @@ class PuzzleGAN(nn.Module, GenerativeModel):
 
     def forward(self, patches, z):
         """(images (N, C, S, S) in [-1, 1], masks (N, 1, S, S) in 0..1) from patches (N, P, C, S, S) and z (N, z)."""
+        image, logits = self.paint(patches, z)
+        return image, logits.sigmoid()
+
+    def paint(self, patches, z):
+        """As forward, with the logits of the masks."""
         if len(z.shape) != 2 or z.shape[1] != self.z:
             raise ValueError(f"PuzzleGAN: the latent must have shape (N, {self.z}); got {z.shape}")
         if patches.shape[2:] != (self.channels, self.image_size, self.image_size):
@@ -165,7 +170,7 @@ class PuzzleGAN(nn.Module, GenerativeModel):
         image, _ = self.image_generator(
             cat([code, z.reshape(*z.shape, 1, 1)], 1), [[a, b[0]] for a, b in zip(kept, beside, strict=True)]
         )
-        return image.tanh(), mask.sigmoid()
+        return image.tanh(), mask
 
     def fit(
         self, x, steps=1000, batch_size=32, lr=2e-4, w_mask=10.0, w_appearance=10.0, seed=0, each=None, every=100,
@@ -197,10 +202,11 @@ class PuzzleGAN(nn.Module, GenerativeModel):
             ]
             g_optimizer.zero_grad()
             self.discriminator.requires_grad_(False)
-            image, mask = self(parts, randn(len(rows), self.z, generator=generator))
+            image, logits = self.paint(parts, randn(len(rows), self.z, generator=generator))
+            mask = logits.sigmoid()
             adversarial = F.softplus(-self.discriminator(image)).mean()
             spatial = (mask - masks).abs().mean()
-            told = spatial if mask_loss == "l1" else F.binary_cross_entropy(mask, masks)
+            told = spatial if mask_loss == "l1" else F.binary_cross_entropy_with_logits(logits, masks)
             appearance = (image * mask - truth * masks).abs().mean()
             (adversarial + w_mask * told + w_appearance * appearance).backward()
             self.discriminator.requires_grad_(True)
