@@ -1,6 +1,5 @@
 """Generative recipes: they train, judge, resume, and `fastdl sample` draws from what they saved."""
 
-import importlib
 import json
 import sys
 
@@ -9,7 +8,7 @@ import pytest
 
 import fastdl_cli
 from fastdl.data import mnist5k
-from fastdl.recipes import _samples, nade, vae
+from fastdl.recipes import _samples, dcgan, nade, vae
 
 
 def test_grid_and_reports(tmp_path):
@@ -73,22 +72,11 @@ def test_emoji_recipe(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, settings, metric, anchor, share",
-    [
-        ("dcgan", {"ngf": 32, "ndf": 24}, "frechet distance", "the mean image, frechet distance", 0.5),
-        ("stargan", {"g_dim": 12, "d_dim": 12, "blocks": 2}, "frechet distance to Twitter's", None, None),
-    ],
-)
-def test_colour_recipes_learn(name, settings, metric, anchor, share, tmp_path):
-    """Emoji in colour: nearer to real ones than simple pictures are, after a part of the recipe's own training."""
-    module = importlib.import_module(f"fastdl.recipes.{name}")
-    data = {"data": "emoji"} if "data" in module.SETTINGS else {}
-    result = module.run(out=tmp_path, epochs=1 if name == "stargan" else 5, progress=False, **data, **settings)
+def test_dcgan_learns_emoji(tmp_path):
+    """After six of its epochs the samples are nearer to real emoji than their mean image is, and the report has its anchors."""
+    result = dcgan.run(out=tmp_path, epochs=6, progress=False, data="emoji")
     metrics, baselines = result["metrics"], result["baselines"]
-    if anchor:
-        assert metrics[metric] < share * baselines[anchor], (metrics, baselines)
-    else:
-        assert metrics["L1 there and back"] < 0.25, (metrics, baselines)
-        assert metrics["taken for Twitter's style"] > baselines["untranslated, taken for Twitter's style"], metrics
+    assert metrics["frechet distance"] < 0.65 * baselines["the mean image, frechet distance"], (metrics, baselines)
+    assert baselines["real training images, frechet distance"] < 10  # the judge's own measure
+    assert metrics["nearest-training distance over held-out"] > 0.7
     assert sum(f.endswith(".png") for f in result["files"]) == 4

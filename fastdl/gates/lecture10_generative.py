@@ -337,7 +337,7 @@ def stargan(seed=0, smoke=False):
     x, labels = styled(train[:600] if smoke else train, rng)
     xt, own = styled(test[:200], rng)
     model = StarGAN(5, 32, 3, 8 if smoke else 16, 8 if smoke else 16, 1 if smoke else 3, 3)
-    settings = {"batch_size": 8, "lr": 1e-3, "n_critic": 1, "lam_class": 3.0, "seed": seed, "every": 10}
+    settings = {"batch_size": 8, "lr": 1e-3, "n_critic": 1, "seed": seed, "every": 10}
     log = model.fit(x, labels, steps=60 if smoke else 1600, **settings)
     if smoke:
         return [

@@ -7,6 +7,8 @@ D   4x4 s2 convs f .. 32f (6 layers, leaky .01, biased), then a 3x3 map of real 
     c logits.                                                        128 px: 44,762,048
 
 Loss D: Wasserstein with gradient penalty 10 + attributes of real images; G: -D(fake) + wanted attributes + 10 |back - image|.
+The penalty asks a gradient of length 1 of the *sum* of D's map, as the authors' code does: of its mean it would let the adversarial
+part weigh as many times more as the map has places, and the generator would forget the image.
 
 Ref  Choi, Choi, Kim, Ha, Kim, Choo, "StarGAN", 2018, arXiv 1711.09020
 """
@@ -150,7 +152,7 @@ class StarGAN(nn.Module):
             score, classes = D(real)
             wasserstein = D(fake)[0].mean() - score.mean()
             d_class = F.binary_cross_entropy_with_logits(classes, own, reduction="none").sum(1).mean()
-            penalty = gradient_penalty(lambda t: D(t)[0].mean((1, 2, 3)), real, fake, generator=training.random)
+            penalty = gradient_penalty(lambda t: D(t)[0].sum((1, 2, 3)), real, fake, generator=training.random)
             (wasserstein + lam_class * d_class + lam_penalty * penalty).backward()
             d_optimizer.step()
             record = {"wasserstein": -wasserstein.item(), "d_class": d_class.item(), "penalty": penalty.item()}

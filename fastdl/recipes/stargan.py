@@ -13,7 +13,7 @@ from fastdl.recipes._samples import emoji_styles
 
 EPOCHS = 4
 SETTINGS = {
-    "g_dim": 16, "d_dim": 16, "blocks": 3, "d_layers": 3, "lr": 1e-3, "n_critic": 1, "lam_class": 3.0,
+    "g_dim": 16, "d_dim": 16, "blocks": 3, "d_layers": 3, "lr": 1e-3, "n_critic": 1,
     "batch_size": 8,
 }  # fmt: skip
 GOOGLE, TWITTER = np.eye(2, dtype=np.float32)
@@ -27,7 +27,7 @@ def learn(model, epochs, seed, settings, keep):
     google, twitter = emoji_styles(emoji().train)
     x = np.concatenate([google, twitter])
     labels = np.repeat([GOOGLE, TWITTER], len(google), 0)
-    rates = {name: settings[name] for name in ("lr", "n_critic", "lam_class", "batch_size")}
+    rates = {name: settings[name] for name in ("lr", "n_critic", "batch_size")}
     return model.fit(x, labels, steps=epochs * (len(x) // settings["batch_size"]), seed=seed, keep=keep, **rates)
 
 
