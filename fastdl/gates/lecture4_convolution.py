@@ -83,21 +83,27 @@ def colour_convolution(seed=0, smoke=False):
     wanted = np.array([0.299, 0.587, 0.114], np.float32)
     grey = np.einsum("nchw,c->nhw", coffee, wanted)[:, None]
     mix = nn.Conv2d(3, 1, 1, bias=False)
-    from fastdl.optim import Adam
+    from fastdl.optim import LBFGS
 
-    optimizer = Adam(mix.parameters(), lr=0.05)
+    # Red, green and blue of a photograph rise and fall together, so that the loss is a narrow valley: Adam's rate is spent
+    # before the ground is reached from some starts; L-BFGS learns the valley's shape.
+    exact = {"tolerance_grad": 1e-9, "tolerance_change": 1e-12, "line_search_fn": "strong_wolfe"}
+    optimizer = LBFGS(mix.parameters(), max_iter=60, **exact)
     begin = float(np.abs(mix.weight.array.reshape(3) - wanted).max())
-    for step in range(60 if smoke else 2000):
-        optimizer.param_groups[0]["lr"] = 0.05 * 0.998**step
+
+    def loss():
         optimizer.zero_grad()
-        F.mse_loss(mix(Tensor(coffee)), Tensor(grey)).backward()
-        optimizer.step()
+        value = 1000 * F.mse_loss(mix(Tensor(coffee)), Tensor(grey))
+        value.backward()
+        return value
+
+    optimizer.step(loss)
     left = float(np.abs(mix.weight.array.reshape(3) - wanted).max())
     return [
         Claim("parameters of 4 filters 5x5x3", count(layer), "==", 304),
         Claim("width of what they give on 32x32", y.shape[2], "==", 28),
         Claim("sum over channels, largest difference", float(np.abs(parts - y).max()), "<=", 1e-4),
-        Claim("weights of grey, largest error", left, "<=", begin / 4 if smoke else 1e-2, ("before learning", begin)),
+        Claim("weights of grey, largest error", left, "<=", 1e-2, ("before learning", begin)),
     ]
 
 
