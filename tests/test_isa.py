@@ -10,11 +10,15 @@ import pytest
 _native = pytest.importorskip("fastdl._native", reason="no compiled kernels in this install")
 
 
+# Two processes a tier, so that the workers of pytest -n share them.
+SIZES = {"small": "cython and not large", "large": "threads or large or simd_math"}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("isa", _native.isas()[:-1])  # the best tier is what test_kernels.py itself runs on
-def test_kernels_on_this_tier(isa):
+def test_kernels_on_this_tier(isa, sizes):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-k"]
-        + ["cython or threads or large or simd_math"]
+        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", SIZES[sizes]]
         + [str(Path(__file__).with_name(name)) for name in ("test_kernels.py", "test_simd_math.py")],
         env={**os.environ, "FASTDL_ISA": isa, "FASTDL_STRICT": "1"},
         cwd=Path(__file__).parents[1],
