@@ -26,8 +26,8 @@ def run(
     """Train, judge, write weights; returns {"metrics", "baselines", "seconds", "files"}.
 
     data: a UTF-8 text file; its last tenth is the test part. length: characters the model sees at once. A batch has the
-    same number of characters each time, in windows of `length`, of half of it, and so on down to 8: to short ones attention
-    takes hold at once, to 64 places at a time it does not within these epochs.
+    same number of characters each time, in windows of `length`, of half of it, and so on down to 8: on short ones attention
+    takes hold within some hundred steps and goes on to long ones, at 64 places from the start it does not within these epochs.
     """
     epochs = EPOCHS if epochs is None else epochs
     tokenizer, train, test, started = _characters.prepare(epochs, seed, data)
