@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
         "--no-errors", action="store_true", help="leave out the comparison with float64, which takes long"
     )
     bench.add_argument(
-        "--out", metavar="FOLDER", help="write benchmarks.json and .md there (networks: benchmarks_models)"
+        "--out", metavar="FOLDER", help="write benchmarks.json and .md there (networks: benchmarks_zoo, ...)"
     )
 
     gate = command("gate", "prove one entry of the course: train, judge on held-out data, compare with its bound")

@@ -156,7 +156,7 @@ def stargan(s, batch, size, labels=5, f=64, blocks=6, d_layers=6):
         d_optimizer.zero_grad()
         score, classes = D(real)
         d_loss = D(fake)[0].mean() - score.mean() + attributes(classes, own)
-        d_loss = d_loss + 10 * _penalty(s, lambda t: D(t)[0].mean((1, 2, 3)), real, fake, u)
+        d_loss = d_loss + 10 * _penalty(s, lambda t: D(t)[0].sum((1, 2, 3)), real, fake, u)
         d_loss.backward()
         d_optimizer.step()
         D.requires_grad_(False)

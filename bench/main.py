@@ -8,7 +8,10 @@ from fastdl import _info, threads
 from . import pair, report, roofline
 from .workloads import WORKLOADS
 
-FILES = {"kernels": "benchmarks", "models": "benchmarks"}  # of the others: benchmarks_models
+FILES = {
+    "kernels": "benchmarks",
+    "models": "benchmarks",
+}  # of the others: benchmarks_zoo, ..., with a mean of their own
 SHARE_OF_BAR = 0.8  # what a lower instruction set than the machine's must reach of the ratio asked for
 
 
@@ -57,7 +60,7 @@ def run(args):
     machine = {"cpu": _info.cpu_name(), "isa": _info.collect()["isa"], "versions": sorted(versions)}
     if args.out and rows:
         print(
-            f"\nsaved {report.save(args.out, rows, limits, machine, tier, FILES.get(args.what, 'benchmarks_models'))}"
+            f"\nsaved {report.save(args.out, rows, limits, machine, tier, FILES.get(args.what, f'benchmarks_{args.what}'))}"
         )
 
 

@@ -137,7 +137,8 @@ def markdown(results):
                 f"the lowest is {s['lowest'][0]:.2f} ({s['lowest'][1]}).",
                 "",
             ]
-        lines += ["| workload | pass | fastdl ms | PyTorch ms | ratio | asked for | met | share | error | busy |"]
+        other = "rival" if set(groups) == {"rivals"} else "PyTorch"
+        lines += [f"| workload | pass | fastdl ms | {other} ms | ratio | asked for | met | share | error | busy |"]
         lines += ["|---|---|---:|---:|---:|---:|---|---:|---:|---:|"]
         for row in results["rows"]:
             if row["threads"] == n and row["workload"] in known:
