@@ -241,3 +241,18 @@ def test_errors_say_what_to_do():
         F.layer_norm(x, (6,))
     with pytest.warns(UserWarning, match="seldom meant"):
         F.mse_loss(fd.ones(4, 1), fd.ones(4))
+
+
+def test_binary_cross_entropy_of_certain_probabilities_has_finite_gradients():
+    """Torch's values: logarithms from -100 on, a slope over at least 1e-12; sigmoids in float32 do reach 0 and 1."""
+    p = fd.tensor([0.0, 1.0, 0.0, 1.0, 0.5], requires_grad=True)
+    loss = F.binary_cross_entropy(p, fd.tensor([0.0, 1.0, 1.0, 0.0, 1.0]), reduction="none")
+    np.testing.assert_allclose(loss.detach().numpy(), [0, 0, 100, 100, np.log(2)], rtol=1e-6)
+    loss.sum().backward()
+    np.testing.assert_allclose(p.grad.numpy(), [0, 0, -1e12, 1e12, -2], rtol=1e-5)
+
+
+def test_binary_cross_entropy_has_derivatives_by_both_arguments():
+    p, t = (fd.tensor(a, requires_grad=True) for a in (INSIDE, INSIDE[::-1].copy()))
+    assert gradcheck(lambda p, t: F.binary_cross_entropy(p, t, reduction="none"), [p, t])
+    assert gradgradcheck(lambda p, t: F.binary_cross_entropy(p, t, reduction="none"), [p, t])

@@ -14,6 +14,7 @@ from fastdl.kernels.softmax_cross_entropy import softmax_cross_entropy_backward,
 from fastdl.ops.activation import logsigmoid, relu
 from fastdl.ops.elementwise import where
 from fastdl.ops.index import gather
+from fastdl.ops.shape import broadcast_tensors
 from fastdl.ops.softmax import log_softmax, softmax
 
 
@@ -150,15 +151,40 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     return reduced(loss, reduction, "nll_loss")
 
 
+class BinaryCrossEntropy(Function):
+    """-(t log p + (1 - t) log(1 - p)), element by element, for probabilities p and targets t of one shape and dtype.
+
+    Logarithms count as at least -100, and p (1 - p) as at least 1e-12 in the slope (p - t) / (p (1 - p)), so that probabilities
+    of exactly 0 and 1 have finite losses and gradients; torch does the same.
+    """
+
+    @staticmethod
+    def forward(ctx, p, t):
+        ctx.save_for_backward(p, t)
+        with np.errstate(divide="ignore"):
+            yes, no = np.maximum(np.log(p.array), -100), np.maximum(np.log1p(-p.array), -100)
+        return Tensor(-(t.array * yes + (1 - t.array) * no))
+
+    @staticmethod
+    def backward(ctx, dy):
+        p, t = ctx.saved_tensors
+        need_p, need_t = ctx.needs_input_grad
+        dp = dy * (p - t) / (p * (1 - p)).clamp(min=1e-12) if need_p else None
+        dt = dy * ((-p).log1p().clamp(min=-100) - p.log().clamp(min=-100)) if need_t else None
+        return dp, dt
+
+
 def binary_cross_entropy(input, target, weight=None, reduction="mean"):
-    """-(target log input + (1 - target) log(1 - input)) for probabilities; logarithms count as at least -100."""
+    """-(target log input + (1 - target) log(1 - input)) for probabilities; see BinaryCrossEntropy for 0 and 1."""
     _same_shape(input, target, "binary_cross_entropy")
     x = input.array
     if x.size and not (x.min() >= 0 and x.max() <= 1):
         raise ValueError(
             "binary_cross_entropy: all inputs must lie between 0 and 1; hint: binary_cross_entropy_with_logits takes any number"
         )
-    loss = -(target * input.log().clamp(min=-100) + (1 - target) * (-input).log1p().clamp(min=-100))
+    if input.array.shape != target.array.shape:
+        input, target = broadcast_tensors(input, target)
+    loss = BinaryCrossEntropy.apply(input, target.to(input.dtype))
     return reduced(loss if weight is None else loss * weight, reduction, "binary_cross_entropy")
 
 
