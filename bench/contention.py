@@ -11,6 +11,8 @@ import os
 import statistics
 import time
 
+from .roofline import need_compiled
+
 
 def burn(core):
     os.sched_setaffinity(0, {core})
@@ -113,6 +115,8 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=3.0, help="of every measurement")
     parser.add_argument("--torch", action="store_true", help="PyTorch instead of fastdl")
     options = parser.parse_args(arguments)
+    if not options.torch:
+        need_compiled()
     print(f"{'training step':<26}{'alone':>12}{'beside':>12}{'slowdown':>10}   (steps/s; one core kept busy)")
     for name, alone, beside, slowdown in measure(torch_steps() if options.torch else fastdl_steps(), options.seconds):
         print(f"{name:<26}{alone:12.1f}{beside:12.1f}{slowdown:10.2f}")

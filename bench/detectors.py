@@ -29,6 +29,8 @@ from fastdl.models import YOLOv1Loss, yolo_small
 from fastdl.recipes._regions import judge, propose
 from fastdl.recipes._scenes import fit, judge_boxes
 
+from .roofline import need_compiled
+
 
 def train(seed, smoke):
     """({name: detect(x, proposals)}, statistics of the inputs, first label of each)."""
@@ -67,6 +69,7 @@ def main():
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", default="docs", metavar="FOLDER")
     args = options.parse_args()
+    need_compiled()
     networks, stats = train(args.seed, args.smoke)
     *_, test, proposals = gates._proposed(args.seed, args.smoke)
     few = test[: min(20, len(test))]

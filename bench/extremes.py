@@ -16,6 +16,8 @@ import numpy as np
 import fastdl as fd
 from fastdl.nn import functional as F
 
+from .roofline import need_compiled
+
 DENORMAL = 1e-40  # float32's smallest normal number is 1.2e-38
 
 
@@ -74,6 +76,7 @@ def main():
     if sys.argv[1:] == ["memory"]:
         print(large_convolution())
         return 0
+    need_compiled()
     worst = 0.0
     for name, ratio in denormals().items():
         worst = max(worst, ratio)

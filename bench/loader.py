@@ -20,6 +20,8 @@ from fastdl.optim import Adam
 from fastdl.random import manual_seed
 from fastdl.threads import get_num_threads
 
+from .roofline import need_compiled
+
 
 class Noisy(Dataset):
     """Item by item, with noise: the slow way to hand out data."""
@@ -95,6 +97,7 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()
+    need_compiled()
     train, _ = mnist5k()
     print(f"LeNet-5 on MNIST 5k, {get_num_threads()} kernel threads")
     print(

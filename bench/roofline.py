@@ -1,8 +1,22 @@
 """What the machine can do at most: FLOP/s of fused multiply-adds and bytes/s of memory, for each number of threads."""
 
+import importlib.util
+from pathlib import Path
+
 from fastdl import threads
 
 PASSES = ("read", "copy", "triad", "update")
+
+
+def need_compiled():
+    """RuntimeError where fastdl has no compiled kernels: a checkout that was not built would be measured on NumPy, unnoticed."""
+    if importlib.util.find_spec("fastdl._native") is None:
+        import fastdl
+
+        raise RuntimeError(
+            f"{Path(fastdl.__file__).parent} has no compiled kernels; this would measure NumPy's. "
+            "Hint: pip install -e '.[bench]' in the checkout, or python setup.py build_ext --inplace"
+        )
 
 
 def measure(counts):
@@ -10,10 +24,9 @@ def measure(counts):
 
     Bytes are all that moves: the lines that copy and triad write over without having read them are fetched first, and count.
     """
-    try:
-        from fastdl import _roofline
-    except ImportError:
-        raise RuntimeError("the roofline needs the compiled kernels, which this install does not have") from None
+    need_compiled()
+    from fastdl import _roofline
+
     before = threads.get_num_threads()
     limits = {}
     try:

@@ -7,16 +7,20 @@ import numpy as np
 from fastdl.autograd import Tensor
 
 _sum = np.add.reduce
-_ones = {}  # by length, float32 and float64
+_ones = {}  # rows of ones by their length, in the type that was wanted last
+
+
+def _index(dim, op):
+    try:
+        return operator.index(dim)
+    except TypeError:
+        raise TypeError(f"{op}: dim must be an int, not {dim!r}") from None
 
 
 def axis_of(dim, ndim, op, extra=0):
     """A non-negative axis number; `extra` axes may be added by the op."""
     bound = ndim + extra
-    try:
-        axis = operator.index(dim)
-    except TypeError:
-        raise TypeError(f"{op}: dim must be an int, not {dim!r}") from None
+    axis = dim if type(dim) is int else _index(dim, op)
     if bound == 0 and axis in (0, -1):
         return 0
     if not -bound <= axis < bound:
@@ -53,17 +57,17 @@ def add_up(array, axes, keepdims):
         return _sum(array, axes, None, None, keepdims)
     axis = axes[0]
     if array.ndim == 2 and not keepdims and array.size <= 4096 and array.dtype.kind == "f" and array.itemsize >= 4:
-        ones = _row_of_ones(array.shape[axis], array.dtype)
+        ones = _row_of_ones(array.shape[axis], array)
         return ones.dot(array) if axis == 0 else array.dot(ones)
     return _sum(array, axis, None, None, keepdims)
 
 
-def _row_of_ones(n, dtype):
-    row = _ones.get((n, dtype))
-    if row is None:
+def _row_of_ones(n, like):
+    row = _ones.get(n)
+    if row is None or row.dtype is not like.dtype:
         if len(_ones) > 100:
             _ones.clear()
-        row = _ones[n, dtype] = np.ones(n, dtype)
+        row = _ones[n] = np.ones(n, like.dtype)
     return row
 
 

@@ -82,8 +82,11 @@ class Mean(Function):
         a = x.array
         ctx.shape, ctx.axes, ctx.keepdim = a.shape, axes, keepdim
         total = add_up(a, axes, keepdim)
-        found = total.size
-        count = a.size // found if found else 1
+        if len(axes) == 1:
+            count = a.shape[axes[0]]
+        else:
+            found = total.size
+            count = a.size // found if found else 1
         ctx.count = count
         if count == 0:
             return wrap(quietly(np.true_divide, total, a.dtype.type(0)))
