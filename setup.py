@@ -104,10 +104,8 @@ class BuildExt(build_ext):
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("CYTHON_USE_TYPE_SPECS", "0")],
                 extra_compile_args=[*CYTHON_FLAGS, "-O1"] if source in HOTTEST else CYTHON_FLAGS,
                 extra_link_args=["-Wl,-s", "-Wl,--gc-sections"] if sys.platform == "linux" and not CSRC_FLAGS else [],
-                depends=[
-                    "setup.py",
-                    *(api if source.endswith(".pyx") else []),
-                ],  # api: offsets of the table and the structs
+                # the flags; and for what reaches into csrc the offsets of the table and the structs
+                depends=["setup.py", *(api if source.endswith(".pyx") else [])],
             )
             for source in sources
             if (ROOT / source).exists()

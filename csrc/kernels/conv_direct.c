@@ -87,7 +87,7 @@ static void pack_chunk(void *ctx, long panel) {
                 vf v[VL];
                 if (lanes == VL && n == VL) {
                     /* sixteen streams are more than the processor foresees */
-                    for (int i = 0; i < VL; i++) __builtin_prefetch(w + i * p->w_lane + r * p->w_k + f + 4 * VL);
+                    for (int i = 0; i < VL; i++) fd_prefetch(w + i * p->w_lane + r * p->w_k + f + 4 * VL);
     FD_UNROLL for (int i = 0; i < VL; i++) v[i] = vload(w + i * p->w_lane + r * p->w_k + f);
                 } else {
                     FD_UNROLL for (int i = 0; i < VL; i++) {

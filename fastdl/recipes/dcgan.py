@@ -7,7 +7,7 @@ mode (batch norm with the statistics of the batch) is reported beside it.
 
 from fastdl.models.dcgan import DCGAN
 from fastdl.recipes import _generative
-from fastdl.recipes._adversarial import DATA, judge, learn, pictures  # noqa: F401
+from fastdl.recipes._adversarial import DATA, judge, learn, pictures  # noqa: F401  (parts of this recipe, see _generative.py)
 
 EPOCHS = {"mnist": 16, "emoji": 20}
 SETTINGS = {

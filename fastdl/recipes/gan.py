@@ -6,7 +6,7 @@ mode (batch norm with the statistics of the batch) is reported beside it.
 
 from fastdl.models.gan import gan_small
 from fastdl.recipes import _generative
-from fastdl.recipes._adversarial import judge, learn, pictures  # noqa: F401
+from fastdl.recipes._adversarial import judge, learn, pictures  # noqa: F401  (parts of this recipe, see _generative.py)
 
 EPOCHS = 48
 DATA = ("mnist",)
