@@ -9,14 +9,15 @@ import logging
 
 import numpy as np
 
+from . import torchvision_cpu
 from .workload import Workload
-from .zoo import numbered, torchvision_models
+from .zoo import numbered
 
 
 def transformers():
     """Hugging Face's library, which looks at torchvision where that is installed."""
     with contextlib.suppress(ImportError):
-        torchvision_models()
+        torchvision_cpu.load()
     import transformers as library
 
     logging.getLogger("transformers").setLevel(logging.ERROR)

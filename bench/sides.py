@@ -74,9 +74,9 @@ class Torch(Side):
 
     @property
     def roi(self):
-        import torchvision
+        from . import torchvision_cpu
 
-        return torchvision.ops
+        return torchvision_cpu.load().ops
 
     def tensor(self, array, grad=False, image=True):
         t = self.lib.from_numpy(np.array(array, order="C"))

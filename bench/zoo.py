@@ -5,22 +5,8 @@ Both sides hold the same numbers under the same names. Dropout is off, so that t
 
 import numpy as np
 
+from . import torchvision_cpu
 from .workload import Workload
-
-
-def torchvision_models():
-    """torchvision's models; where the wheel's C operators do not load, the names it registers fakes for are declared first."""
-    import torch
-
-    try:
-        import torchvision
-    except RuntimeError:
-        declared = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torchvision_models.keep = declared
-        import torchvision
-    return torchvision.models
 
 
 # torchvision's argument -> fastdl's, where a plain constructor call would not give the same network
@@ -33,7 +19,7 @@ SETTINGS = {
 def network(s, name):
     """The network `name` of this side, with the same parameters on both, without dropout."""
     if s.lib.__name__ == "torch":
-        make, side = getattr(torchvision_models(), name), "torch"
+        make, side = getattr(torchvision_cpu.load().models, name), "torch"
     else:
         from fastdl import models
 

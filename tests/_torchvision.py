@@ -1,16 +1,23 @@
-"""torchvision where its compiled operators may not load: the schemas that it looks up at import are declared first."""
+"""torchvision, also where its wheel was built for CUDA: see bench/torchvision_cpu.py."""
+
+import importlib
 
 import pytest
 
 
-def load():
-    """The module torchvision; skips the test where torch or torchvision is not installed."""
-    torch = pytest.importorskip("torch")
+def load(operators=False):
+    """The module torchvision; skips the test where torch or torchvision is not installed.
+
+    operators: skips it too where the compiled operators do not load.
+    """
+    from test_bench import bench
+
+    pytest.importorskip("torch")
+    module = importlib.import_module(f"{bench.__name__}.torchvision_cpu")
     try:
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        load.library = library  # the schemas live as long as this object
-    except RuntimeError:  # declared before, or by the real operators
-        pass
-    return pytest.importorskip("torchvision")
+        torchvision = module.load()
+    except ModuleNotFoundError as missing:
+        pytest.skip(str(missing))
+    if operators and not module.has_operators():
+        pytest.skip("torchvision's compiled operators do not load here")
+    return torchvision

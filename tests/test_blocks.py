@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from vision_cases import import_torchvision
+from _torchvision import load as load_torchvision
 
 import fastdl
 from fastdl import models, nn
@@ -298,7 +298,7 @@ def test_vit_takes_both_layouts_of_hugging_face():
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     if find_spec("torchvision"):
-        import_torchvision()
+        load_torchvision()
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8,
         num_labels=7, layer_norm_eps=1e-6, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from _torchvision import load as load_torchvision
 
 from fastdl import kernels
 from fastdl.kernels.roi_align import roi_align_backward_x, roi_align_forward, roi_align_forward_cost
@@ -155,3 +156,49 @@ def test_integer_boxes_and_lower_dtypes_are_converted(rung):
         want = roi_pool_forward(x, box(1, 0, 4, 2).astype(np.float32), 2)[0]
         np.testing.assert_array_equal(roi_pool_forward(x, box(1, 0, 4, 2).astype(np.int16), 2)[0], want)
         np.testing.assert_array_equal(roi_pool_forward(x, box(1, 0, 4, 2), 2)[0], want)
+
+
+# --- torchvision's own operators ---
+@pytest.fixture
+def regions():
+    """A map of 5 channels and 40 boxes of it at 1/4, some beyond its edges."""
+    rng = np.random.default_rng(0)
+    corner, sides = rng.uniform(-20, 120, (40, 2)), rng.uniform(1, 80, (40, 2))
+    boxes = np.concatenate([rng.integers(0, 2, (40, 1)), corner, corner + sides], 1).astype(np.float32)
+    return rng.normal(size=(2, 5, 31, 38)).astype(np.float32), boxes
+
+
+@pytest.mark.parametrize(
+    "kind, options", [("pool", {}), ("align", {}), ("align", {"aligned": True, "sampling_ratio": 3})]
+)
+def test_regions_are_torchvisions(regions, kind, options):
+    load_torchvision(operators=True)
+    import torch
+    import torchvision
+
+    import fastdl as fd
+    from fastdl.ops import roi
+
+    x, boxes = regions
+    ours, theirs = fd.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    got = getattr(roi, f"roi_{kind}")(ours, fd.tensor(boxes), (5, 6), 0.25, **options)
+    want = getattr(torchvision.ops, f"roi_{kind}")(theirs, torch.tensor(boxes), (5, 6), 0.25, **options)
+    # coordinates up to 40 are exact to 2e-6, so are the weights of bilinear interpolation
+    np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-5, atol=1e-5)
+    dy = np.random.default_rng(1).normal(size=want.shape).astype(np.float32)
+    got.backward(fd.tensor(dy))
+    want.backward(torch.tensor(dy))
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_suppression_is_torchvisions(regions):
+    load_torchvision(operators=True)
+    import torch
+    import torchvision
+
+    from fastdl import detection
+
+    boxes, scores = regions[1][:, 1:], np.random.default_rng(2).permutation(40).astype(np.float32)
+    for iou in (0.1, 0.3, 0.5):
+        want = torchvision.ops.nms(torch.tensor(boxes), torch.tensor(scores), iou).numpy()
+        np.testing.assert_array_equal(detection.nms(boxes, scores, iou), want)

@@ -6,9 +6,10 @@ the hash of the keys and shapes of torchvision's state_dict, and outputs of torc
 """
 
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from _torchvision import load as load_torchvision
 
 FILE = Path(__file__).parent / "data" / "vision.json"
 
@@ -60,24 +61,8 @@ CASES = [
 ]
 
 
-def import_torchvision():
-    """torchvision, also where its compiled operators are missing: the models need none of them."""
-    import torch
-
-    try:
-        import torchvision
-    except RuntimeError:
-        library = import_torchvision.library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        for name in [m for m in sys.modules if m.startswith("torchvision")]:
-            del sys.modules[name]
-        import torchvision
-    return torchvision
-
-
 def torchvision_model(case, **settings):
-    torchvision = import_torchvision()
+    torchvision = load_torchvision()
     make = getattr(torchvision.models, case.name)
     return make(**{"weights": None, **({"init_weights": False} if case.name == "googlenet" else {}), **settings})
 
