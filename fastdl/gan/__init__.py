@@ -1,5 +1,6 @@
 """Adversarial training: losses, penalties, exact objectives of small cases, and one trainer for the GAN family."""
 
+from fastdl.gan.augment import diff_augment
 from fastdl.gan.losses import (
     LOSSES,
     cycle_consistency,
@@ -20,6 +21,7 @@ __all__ = [
     "check_images",
     "cycle_consistency",
     "density_ratio_jsd",
+    "diff_augment",
     "discriminator_loss",
     "gan_value",
     "generator_loss",

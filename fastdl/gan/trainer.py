@@ -7,6 +7,7 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.training import Training
+from fastdl.gan.augment import diff_augment
 from fastdl.gan.losses import LOSSES, accuracy, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from fastdl.ops.random import Generator
 from fastdl.optim import Adam
@@ -104,6 +105,7 @@ class GANTrainer:
     latent(n, generator) gives what the generator takes: (n, ...). loss: see fastdl.gan.losses. n_critic discriminator
     steps come before each generator step. penalty: "gp" (weight times (|grad| - 1)^2) or "r1" (weight / 2 times |grad|^2).
     drift: adds drift * D(real)^2. ema: decay of an average of the generator, .average.module, or an Average.
+    augment: ways of fastdl.gan.diff_augment in which all that the discriminator sees is changed first, () for none.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class GANTrainer:
         drift=0.0,
         ema=None,
         seed=0,
+        augment=(),
     ):
         if loss not in LOSSES:
             raise ValueError(f"GANTrainer: loss must be one of {', '.join(LOSSES)}; got {loss!r}")
@@ -133,12 +136,17 @@ class GANTrainer:
             loss, n_critic, penalty, penalty_weight, drift,
         )  # fmt: skip
         self.average = Average(generator, ema) if isinstance(ema, float) else ema
-        self.seed, self.random, self.steps = seed, Generator().manual_seed(seed), 0
+        self.seed, self.random, self.steps, self.augment = seed, Generator().manual_seed(seed), 0, augment
+
+    def _seen(self, x):
+        """What the discriminator is shown of images x."""
+        return diff_augment(x, self.augment, self.random) if self.augment else x
 
     def discriminator_step(self, real) -> dict:
         """One update of the discriminator on real samples (Tensor) and as many generated ones."""
         with no_grad():
-            fake = self.generator(self.latent(real.shape[0], self.random))
+            fake = self._seen(self.generator(self.latent(real.shape[0], self.random)))
+            real = self._seen(real)
         self.d_optimizer.zero_grad()
         on_real, on_fake = self.discriminator(real), self.discriminator(fake)  # apart: no batch norm over both
         loss = discriminator_loss(self.loss, on_real, on_fake)
@@ -162,7 +170,8 @@ class GANTrainer:
         """One update of the generator on n generated samples; the discriminator is left as it is."""
         self.g_optimizer.zero_grad()
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self.loss, self.discriminator(self.generator(self.latent(n, self.random))))
+        fake = self._seen(self.generator(self.latent(n, self.random)))
+        loss = generator_loss(self.loss, self.discriminator(fake))
         loss.backward()
         self.discriminator.requires_grad_(True)
         self.g_optimizer.step()
