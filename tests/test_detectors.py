@@ -1,5 +1,6 @@
 """R-CNN, SPPNet, Fast and Faster R-CNN: published counts, names, parity with torchvision, scenes without objects, errors."""
 
+import bisect
 import json
 from importlib import import_module
 from pathlib import Path
@@ -281,6 +282,10 @@ def test_pyramid_of_images_and_of_regions():
     assert sppnet.to_cells([[33, 20, 100, 64]], 16, 9, 9).tolist() == [[3, 2, 6, 3]]
     cells = sppnet.to_cells([[1, 1, 2, 2], [-5, 300, 900, 301]], 16, 9, 9)  # tiny, and beyond the map
     assert (cells >= 0).all() and (cells <= 8).all() and (cells[:, 2:] >= cells[:, :2]).all()
+    cell = np.array([[2, 1, 5, 3]], np.float32)  # first and last column and row
+    pixels = np.concatenate([cell[:, :2] * 4, (cell[:, 2:] + 1) * 4], 1)  # the pixels that they are made of
+    np.testing.assert_array_equal(sppnet.to_cells(pixels, 4, 9, 9, centre=2.0), cell)
+    np.testing.assert_array_equal(sppnet.to_cells(pixels, 4, 9, 9), cell + [1, 1, 0, 0])  # of cells centred on corners
     assert sppnet.best_scale([[0, 0, 100, 100], [0, 0, 300, 300]], (600, 800)).tolist() == [4, 0]
 
 
@@ -289,6 +294,58 @@ def test_sppnet_freezes_convolutions_for_regions_and_takes_images_of_any_size():
     net(fd.randn(1, 1, 64, 64), [np.array([[5, 5, 40, 40]])]).sum().backward()
     assert all(p.grad is None for p in net.features.parameters()) and net.fc6.weight.grad is not None
     assert net(fd.randn(2, 1, 40, 56)).shape == net(fd.randn(2, 1, 24, 24)).shape == (2, 11)
+
+
+@pytest.mark.parametrize(("make", "centre"), [(lambda: sppnet.sppnet_small(), 2.0), (sppnet.sppnet_zf5, 6.5)])
+def test_sppnet_knows_where_its_cells_look(make, centre):
+    """The middle of what moves a cell, in a network of positive weights without biases."""
+    net = make().eval()
+    assert net.centre == centre
+    features, size = net.features, 14 * net.stride
+    for layer in features.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.array[...] = 1 / layer.weight.array[0].size
+            if layer.bias is not None:
+                layer.bias.array[...] = 0
+
+    def moved(columns):
+        x = np.zeros((1, net.in_channels, net.stride * 9, size), np.float32)
+        x[..., columns] = 1
+        with fd.no_grad():
+            return features(Tensor(x)).array[0, 0, 4, 7] > 1e-5  # rounding of fast algorithms is far below
+
+    first = bisect.bisect_left(range(1, size), True, key=lambda k: moved(slice(0, k)))
+    last = size - 1 - bisect.bisect_left(range(1, size), True, key=lambda k: moved(slice(size - k, size)))
+    assert 0 < first < last < size - 1
+    assert (first + last + 1) / 2 == centre + 7 * net.stride
+
+
+def test_sppnet_takes_the_windows_of_an_enlarged_image():
+    fd.manual_seed(0)
+    twice, once = sppnet.sppnet_small(scale=2.0).eval(), sppnet.sppnet_small(scale=1.0).eval()
+    once.load_state_dict({k: v.numpy() for k, v in twice.state_dict().items()})
+    x, boxes = np.random.default_rng(0).random((1, 1, 24, 32), np.float32), np.array([[3, 4, 20, 19], [0, 0, 32, 24]])
+    large = fd.nn.functional.interpolate(Tensor(x), size=(48, 64), mode="bilinear", align_corners=False)
+    with fd.no_grad():
+        np.testing.assert_array_equal(twice(Tensor(x), [boxes]).numpy(), once(large, [2 * boxes]).numpy())
+        np.testing.assert_array_equal(twice(Tensor(x)).numpy(), once(large).numpy())
+
+
+def test_frozen_fine_tuning_leaves_the_convolutions_alone_and_is_the_same_as_running_them_each_time():
+    scenes = SceneMaker("digits", "train", 64).draw(6, seed=0)
+    proposals = [b + 2 for b in scenes.boxes]
+    fd.manual_seed(0)
+    net = sppnet.sppnet_small()
+    net.features.requires_grad_(False)
+    net(Tensor(scenes.inputs()))  # batch norms that have seen something
+    before = {k: v.numpy().copy() for k, v in net.state_dict().items()}
+    fine_tune(net, scenes, (0.3, 0.2), proposals, 3, images=4, frozen=True)
+    for name, value in net.state_dict().items():
+        assert np.array_equal(value.numpy(), before[name]) == name.startswith(("features.", "heads.")), name
+    net.eval()
+    x = Tensor(scenes.inputs(0.3, 0.2))
+    with fd.no_grad():
+        np.testing.assert_array_equal(net.score(net.maps(x), proposals).numpy(), net(x, proposals).numpy())
 
 
 def test_fast_rcnn_learns_background_from_parts_of_objects():

@@ -51,7 +51,7 @@ def _sppnet(seed, smoke):
     stats, train, proposals, *_ = _proposed(seed, smoke)
     net = sppnet_small(features=copy.deepcopy(_rcnn(seed, smoke).backbone.features))
     net.features.requires_grad_(False)
-    fine_tune(net, train, stats, proposals, 15 if smoke else 400, each=16, seed=seed, background=0.1)
+    fine_tune(net, train, stats, proposals, 15 if smoke else 400, each=16, seed=seed, background=0.1, frozen=True)
     fit_heads(net, train, stats, proposals, seed)
     return net
 
@@ -184,7 +184,8 @@ def seconds_of(function, x, proposals, repeats=3):
 def multiply_adds(slow, fast, regions=150):
     """R-CNN's multiply-adds for an image over SPPNet's: what the seconds are about, and the same on every machine."""
     each = fastdl.summary(slow.backbone, (1, 1, slow.size, slow.size)).total_macs
-    once = fastdl.summary(fast.features, (1, 1, SIZE, SIZE)).total_macs
+    side = round(SIZE * fast.scale)
+    once = fastdl.summary(fast.features, (1, 1, side, side)).total_macs
     dense = sum(layer.in_features * layer.out_features for layer in (fast.fc6, fast.fc7))
     return regions * each / (once + regions * dense)
 

@@ -39,13 +39,23 @@ def anneal(optimizer, lr, step, steps):
     optimizer.param_groups[0]["lr"] = lr * min((step + 1) / warm, 0.5 + 0.5 * np.cos(np.pi * step / steps))
 
 
-def fine_tune(model, scenes, stats, proposals, steps, images=16, each=8, lr=2e-3, seed=0, background=0.0):
+def maps_of(model, x, batch=25):
+    """The maps of all images x (N, C, H, W), of a model in eval mode."""
+    model.eval()
+    with no_grad():
+        return np.concatenate([model.maps(Tensor(x[k : k + batch])).array for k in range(0, len(x), batch)])
+
+
+def fine_tune(model, scenes, stats, proposals, steps, images=16, each=8, lr=2e-3, seed=0, background=0.0, frozen=False):
     """Train model(x, boxes) -> (K, classes + 1) on regions: a quarter with an object (IoU >= .5), the others background.
 
     background   least IoU of background with an object: 0 in R-CNN, 0.1 in SPPNet
+    frozen       the convolutions stay as they are (their batch norms, too), and run once: model.maps and model.score
     """
     rng = np.random.default_rng(seed)
-    x = scenes.inputs(*stats)
+    x, score = scenes.inputs(*stats), model
+    if frozen:
+        x, score = maps_of(model, x), model.score
     boxes = with_truth(proposals, scenes)
     labels = []
     for b, truth, names in zip(boxes, scenes.boxes, scenes.labels):
@@ -65,7 +75,7 @@ def fine_tune(model, scenes, stats, proposals, steps, images=16, each=8, lr=2e-3
             up = rng.permutation(up)[: each // 4]
             pick = np.concatenate([up, rng.permutation(down)[: each - len(up)]])
             some.append(boxes[k][pick]), names.append(labels[k][pick])
-        loss = F.cross_entropy(model(Tensor(x[chosen]), some), Tensor(np.concatenate(names)))
+        loss = F.cross_entropy(score(Tensor(x[chosen]), some), Tensor(np.concatenate(names)))
         anneal(optimizer, lr, step, steps)
         optimizer.zero_grad()
         loss.backward()
