@@ -103,3 +103,19 @@ def test_it_learns_to_reverse():
     src = rng.integers(3, 8, (50, 4))
     right = [g.tolist() == [*s[::-1], 2] for g, s in zip(model.generate(src), src.tolist(), strict=True)]
     assert np.mean(right) > 0.8
+
+
+def test_tied_vectors_are_one_parameter():
+    manual_seed(0)
+    model = Seq2Seq(9, 11, hidden=8, attention="luong", tied=True)
+    assert model.decoder.output.weight is model.decoder.embedding.weight
+    names = [n for n, _ in model.named_parameters()]
+    assert "decoder.embedding.weight" in names and "decoder.output.weight" not in names
+    before = model.decoder.output.weight.array.copy()
+    optimizer = Adam(model.parameters(), lr=0.1)
+    seq2seq.loss(model(np.full((2, 3), 4), np.full((2, 3), 5)), np.full((2, 3), 6)).backward()
+    optimizer.step()
+    moved = np.abs(model.decoder.embedding.weight.array - before).max(1)
+    assert moved[6] > 0.05 and model.decoder.output.weight is model.decoder.embedding.weight
+    with pytest.raises(ValueError, match="tied=True needs embed=8"):
+        Seq2Seq(9, 11, hidden=8, embed=4, tied=True)

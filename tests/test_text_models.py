@@ -342,3 +342,21 @@ def test_noam_rises_and_falls():
     np.testing.assert_allclose(rates[4000], (512 * 4000) ** -0.5, rtol=1e-6)
     np.testing.assert_allclose(rates[16000] * 2, rates[4000], rtol=1e-6)
     np.testing.assert_allclose(rates[1] * 4000, rates[4000], rtol=1e-6)
+
+
+def test_mean_pooling_leaves_padding_out_and_has_no_pooler():
+    model = bert.BertForSequenceClassification(num_labels=3, pooling="mean", **SMALL_BERT).eval()
+    assert not any("pooler" in key for key in model.state_dict())
+    ids = RNG.integers(1, 31, (2, 9))
+    ids[1, 5:] = 0
+    with no_grad():
+        both = model(ids, ids != 0).array
+        alone = model(ids[1:, :5]).array
+        hidden = model.bert(ids[1:, :5])[0].array.mean(1)
+    np.testing.assert_allclose(both[1:], alone, atol=1e-5)
+    by_hand = hidden @ model.classifier.weight.array.T + model.classifier.bias.array
+    np.testing.assert_allclose(alone, by_hand, atol=1e-5)
+    state = fill_hashed(bert.BertForPreTraining(**SMALL_BERT)).state_dict()
+    model.load_pretrained(state)  # heads and pooler of the file are left aside
+    with pytest.raises(ValueError, match="pooling is 'first' or 'mean'; got 'max'"):
+        bert.BertForSequenceClassification(pooling="max", **SMALL_BERT)

@@ -3,6 +3,7 @@
 Ref  Schuster and Nakajima 2012; Wu et al. 2016, arXiv 1609.08144; Devlin et al. 2018, arXiv 1810.04805.
 """
 
+import heapq
 import itertools
 import unicodedata
 from collections import Counter, defaultdict
@@ -141,26 +142,38 @@ class WordPiece:
                 pairs[pair] += weights[i]
                 where[pair].add(i)
         known = set(pieces)
-        while len(pieces) < size and pairs:
-            best, n = min(pairs.items(), key=lambda item: (-item[1], item[0]))
-            if n < min_count:
+        queue = [(-n, pair) for pair, n in pairs.items()]  # counts go stale as words change: checked when they come up
+        heapq.heapify(queue)
+        while len(pieces) < size and queue:
+            n, best = heapq.heappop(queue)
+            if -n != pairs.get(best, 0):
+                continue
+            if -n < min_count:
                 break
             joined = best[0] + best[1][2:]
             if joined not in known:
                 known.add(joined)
                 pieces.append(joined)
-            for i in sorted(where.pop(best)):
+            changed = set()
+            for i in where.pop(best):
                 word = words[i]
-                for pair in itertools.pairwise(word):
-                    pairs[pair] -= weights[i]
                 merged, k = [], 0
                 while k < len(word):
                     hit = k + 1 < len(word) and (word[k], word[k + 1]) == best
                     merged.append(joined if hit else word[k])
                     k += 2 if hit else 1
+                if len(merged) == len(word):
+                    continue  # an earlier join took the pair apart
+                for pair in itertools.pairwise(word):
+                    pairs[pair] -= weights[i]
+                    changed.add(pair)
                 words[i] = merged
                 for pair in itertools.pairwise(merged):
                     pairs[pair] += weights[i]
                     where[pair].add(i)
+                    changed.add(pair)
             pairs.pop(best, None)
+            for pair in changed:
+                if pairs.get(pair, 0) > 0:
+                    heapq.heappush(queue, (-pairs[pair], pair))
         return cls(pieces, lower)

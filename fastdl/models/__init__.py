@@ -34,6 +34,7 @@ from fastdl.models.gan import GAN, GANConfig, gan_small
 from fastdl.models.googlenet import GoogLeNet, GoogLeNetConfig, GoogLeNetOutputs, googlenet
 from fastdl.models.googlenet import loss as googlenet_loss
 from fastdl.models.gpt import GPT, GPTConfig, gpt2, gpt2_large, gpt2_medium, gpt2_xl, gpt3
+from fastdl.models.ibm1 import IBM1
 from fastdl.models.infogan import InfoGAN, InfoGANConfig
 from fastdl.models.latent_ar import LatentAR
 from fastdl.models.lenet import LeNet5, lenet5
@@ -83,6 +84,7 @@ __all__ = [
     "FCN",
     "GAN",
     "GPT",
+    "IBM1",
     "MLP",
     "NADE",
     "RCNN",

@@ -221,16 +221,30 @@ class BertForPreTraining(_Model):
 
 
 class BertForSequenceClassification(_Model):
-    """Scores of the classes of a whole text: (N, num_labels)."""
+    """Scores of the classes of a whole text: (N, num_labels).
 
-    def __init__(self, config: BertConfig | None = None, num_labels=2, **settings):
-        super().__init__(config, settings, pooler=True)
+    pooling: "first" (published: the pooler's tanh(linear(first token))) or "mean" (of all tokens that are not padding, without a
+    pooler). Masked tokens alone never ask the first token for anything, so "first" starts from nothing unless sentence pairs were
+    part of the pre-training.
+    """
+
+    def __init__(self, config: BertConfig | None = None, num_labels=2, pooling="first", **settings):
+        if pooling not in ("first", "mean"):
+            raise ValueError(f"BertForSequenceClassification: pooling is 'first' or 'mean'; got {pooling!r}")
+        super().__init__(config, settings, pooler=pooling == "first")
         self.dropout = nn.Dropout(self.config.dropout)
         self.classifier = nn.Linear(self.config.hidden, num_labels)
         _start(self.classifier)
 
     def forward(self, ids, attention_mask=None, token_type_ids=None):
-        return self.classifier(self.dropout(self.bert(ids, attention_mask, token_type_ids)[1]))
+        x, pooled = self.bert(ids, attention_mask, token_type_ids)
+        if pooled is None:
+            ones = np.ones(x.shape[:2], np.float32)
+            if attention_mask is not None:
+                ones *= np.asarray(getattr(attention_mask, "array", attention_mask)) != 0
+            share = ones / np.maximum(ones.sum(1, keepdims=True), 1)
+            pooled = (x * Tensor(share[..., None])).sum(1)
+        return self.classifier(self.dropout(pooled))
 
 
 class BertForTokenClassification(_Model):

@@ -38,6 +38,7 @@ class Seq2SeqConfig:
     reverse_source: bool = False
     num_layers: int = 1
     dropout: float = 0.0
+    tied: bool = False  # the vectors of the output are those of the target embedding; embed is hidden
 
 
 def _layer(c, inputs, bidirectional):
@@ -127,6 +128,9 @@ class Decoder(nn.Module):
         self.attention = None if c.attention is None else Attention(kind, c.hidden, memory)
         self.combine = None if c.attention is None else nn.Linear(c.hidden + memory, c.hidden)
         self.output = nn.Linear(c.hidden, c.tgt_vocab)
+        if c.tied:
+            init.normal_(self.embedding.weight, 0.0, c.hidden**-0.5)
+            self.output.weight = self.embedding.weight
 
     def forward(self, tgt, state, keys, memory, mask, maps=None):
         """Scores (N, T, V) after each of tgt (N, T), and the state; all steps at once where the form allows it."""
@@ -178,7 +182,9 @@ class Seq2Seq(nn.Module):
             self.config = c = Seq2SeqConfig(**{**vars(c), "attention": None})
         if c.score not in ("general", "dot", "concat"):
             raise ValueError(f"Seq2Seq: score is general, dot or concat; got {c.score!r}")
-        embed = c.embed or max(1, c.hidden // 2)
+        embed = c.embed or (c.hidden if c.tied else max(1, c.hidden // 2))
+        if c.tied and embed != c.hidden:
+            raise ValueError(f"Seq2Seq: tied=True needs embed={c.hidden}, the size of the states; got embed={c.embed}")
         memory = c.hidden * (2 if c.bidirectional else 1)
         self.encoder = Encoder(c, embed)
         self.decoder = Decoder(c, embed, memory)

@@ -66,7 +66,10 @@ def load(data):
 
 
 def dictionary(pairs) -> dict:
-    """{word: the target word it goes with best}: the highest Dice coefficient of appearing in the same pair."""
+    """{word: the target word it goes with best}: the highest Dice coefficient of appearing in the same pair.
+
+    Of equals the alphabetically first, so that the order of a set plays no part.
+    """
     left, right, both = Counter(), Counter(), Counter()
     for source, target in pairs:
         s, t = set(source), set(target)
@@ -76,7 +79,8 @@ def dictionary(pairs) -> dict:
     best: dict = {}
     for (a, b), n in both.items():
         score = 2 * n / (left[a] + right[b])
-        if score > best.get(a, (0, ""))[0]:
+        most, word = best.get(a, (0, ""))
+        if score > most or (score == most and b < word):
             best[a] = (score, b)
     return {a: b for a, (_, b) in best.items()}
 
