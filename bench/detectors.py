@@ -2,52 +2,77 @@
 
 All five look at the same held-out scenes (digits on textures, 96 x 96) through the same stages of convolutions (16, 32, 64
 channels; YOLO has one stage more, for its coarser grid), in images one by one. R-CNN, SPPNet and Fast R-CNN are given the same
-boxes by selective search, whose time is a column of its own.
+boxes by selective search, whose time is a column of its own. Below it, the published Faster R-CNN and YOLO beside PyTorch's.
 
-    python bench/detectors.py [--smoke] [--out FOLDER]     trains all five (some minutes), measures, writes detectors.json and .md
+    python -m bench.detectors [--cache FOLDER] [--threads 2] [--pairs 3] [--out docs]
+
+trains all five (some minutes, once where a cache keeps the weights), measures, tells whether the story holds (exit code 1 where it
+does not) and writes benchmarks_detectors.json and .md.
 
 Ref  Girshick et al. 2014; He et al. 2014; Girshick 2015; Ren et al. 2015; Redmon et al. 2016 (each faster than the one before).
 """
 
 import argparse
+import hashlib
+import importlib.util
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import numpy as np
 
 import fastdl
+from fastdl import _info, io
 from fastdl.autograd import Tensor, no_grad
 from fastdl.data import SceneMaker
+from fastdl.gates import Claim
 from fastdl.gates import lecture6_detection as gates
-from fastdl.models import YOLOv1Loss, yolo_small
+from fastdl.models import YOLOv1Loss, fasterrcnn_small, fastrcnn_small, rcnn_small, sppnet_small, yolo_small
 from fastdl.recipes._regions import judge, propose
-from fastdl.recipes._scenes import fit, judge_boxes
+from fastdl.recipes._scenes import fit, judge_boxes, statistics, test_scenes
 
+from . import pair, report
+from .detection import WORKLOADS
 from .roofline import need_compiled
 
+GIVEN = ("R-CNN", "SPPNet", "Fast R-CNN")  # boxes by selective search
 
-def train(seed, smoke):
-    """({name: detect(x, proposals)}, statistics of the inputs, first label of each)."""
-    fastdl.manual_seed(seed)
-    stats, *_ = gates._proposed(seed, smoke)
-    rcnn, spp, fast = gates._rcnn(seed, smoke), gates._sppnet(seed, smoke), gates._fast(seed, smoke)
-    _, faster, _ = gates._faster(seed, smoke)
-    yolo, loss = yolo_small(size=gates.SIZE), YOLOv1Loss(gates.SIZE // 8, 2, 10, gates.SIZE)
-    maker = SceneMaker("digits", "train", gates.SIZE)
+
+def train_yolo(seed, smoke):
+    maker = gates._maker()
+    net, loss = yolo_small(size=gates.SIZE), YOLOv1Loss(gates.SIZE // 8, 2, 10, gates.SIZE)
     epochs, scenes = (1, 60) if smoke else (5, 2000)
-    fit(yolo, lambda m, x, s: loss(m(x), s.targets()), maker, stats, epochs, scenes=scenes, seed=seed)
-    for net in (rcnn, spp, fast, faster, yolo):
-        net.eval()
-    return {
-        "R-CNN": (rcnn.detect, 0), "SPPNet": (spp.detect, 0), "Fast R-CNN": (fast, 1), "Faster R-CNN": (lambda x, p: faster(x), 1),
-        "YOLO": (lambda x, p: yolo.detect(x), 0),
-    }, stats  # fmt: skip
+    fit(net, lambda m, x, s: loss(m(x), s.targets()), maker, statistics(maker, 100), epochs, scenes=scenes, seed=seed)
+    return net
+
+
+DETECTORS = {  # name: (how it is made, how it is trained, its detect(x, proposals), its first label)
+    "R-CNN": (rcnn_small, gates._rcnn, lambda net: net.detect, 0),
+    "SPPNet": (sppnet_small, gates._sppnet, lambda net: net.detect, 0),
+    "Fast R-CNN": (fastrcnn_small, gates._fast, lambda net: net, 1),
+    "Faster R-CNN": (fasterrcnn_small, lambda *a: gates._faster(*a)[1], lambda net: lambda x, _: net(x), 1),
+    "YOLO": (lambda: yolo_small(size=gates.SIZE), train_yolo, lambda net: lambda x, _: net.detect(x), 0),
+}
+
+
+def trained(name, seed, smoke, cache=None):
+    """The detector in eval mode: from the cache, where these sources have written it, or trained (and kept there)."""
+    make, train, *_ = DETECTORS[name]
+    sources = [gates, *(sys.modules[f"fastdl.{m}"] for m in ("recipes._regions", "recipes._scenes", "models.sppnet"))]
+    sources += [sys.modules[f"fastdl.models.{m}"] for m in ("rcnn", "fast_rcnn", "faster_rcnn", "yolo")]
+    version = hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in sources)).hexdigest()[:12]
+    file = cache and Path(cache, f"{name.replace(' ', '_')}-{seed}-{version}{'-smoke' * smoke}.safetensors")
+    if file and file.exists():
+        net = make()
+        net.load_state_dict(io.load_file(file))
+        return net.eval()
+    fastdl.manual_seed(seed)
+    net = train(seed, smoke)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        io.save_file({k: v.array for k, v in net.state_dict().items()}, file)
+    return net.eval()
 
 
 def seconds(detect, scenes, stats, proposals, repeats=5):
@@ -63,48 +88,124 @@ def seconds(detect, scenes, stats, proposals, repeats=5):
     return float(np.median(least.min(0)))
 
 
-def main():
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--smoke", action="store_true", help="train a little only: to see that it runs")
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--out", default="docs", metavar="FOLDER")
-    args = options.parse_args()
-    need_compiled()
-    networks, stats = train(args.seed, args.smoke)
-    *_, test, proposals = gates._proposed(args.seed, args.smoke)
-    few = test[: min(20, len(test))]
-    began = time.perf_counter()
-    propose(few)
-    search = (time.perf_counter() - began) / len(few)
+def story(args):
+    """{"scenes", "boxes", "rows"}: mAP, seconds of the network and of the proposals of each detector."""
+    maker = SceneMaker("digits", "train", gates.SIZE)
+    stats, test = statistics(maker, 100), test_scenes(maker, 20 if args.smoke else 100)
+    proposals = propose(test)
+    few, boxes = test[: min(20, len(test))], proposals[:20]
+    searches = []
+    for _ in range(2):
+        began = time.perf_counter()
+        propose(few)
+        searches.append((time.perf_counter() - began) / len(few))
     rows = []
-    for name, (detect, first) in networks.items():
-        given = name in ("R-CNN", "SPPNet", "Fast R-CNN")
-        if given:
+    for name, (_, _, see, first) in DETECTORS.items():
+        detect = see(trained(name, args.seed, args.smoke, args.cache))
+        if name in GIVEN:
             score = judge(detect, test, stats, proposals, first)["map"]
         else:
             score = judge_boxes(lambda x, see=detect: see(x, None), test, stats, first)["map"]
-        alone = seconds(detect, few, stats, proposals)
-        rows.append(
-            {"model": name, "map": score, "network_seconds": alone, "proposal_seconds": search if given else 0.0}
-        )
-    report = {
-        "threads": fastdl.get_num_threads(),
-        "scenes": len(test),
-        "boxes": float(np.mean([len(p) for p in proposals])),
-        "rows": rows,
-    }
-    lines = ["| detector | mAP@0.5 | network, ms an image | proposals, ms | together, ms |", "|---|---|---|---|---|"]
-    for r in rows:
+        alone = seconds(detect, few, stats, boxes)
+        search = min(searches) if name in GIVEN else 0.0
+        rows.append({"model": name, "map": score, "network_seconds": alone, "proposal_seconds": search})
+        print(f"{name}: mAP {score:.3f}, {1e3 * alone:.2f} ms", flush=True)
+    return {"scenes": len(test), "boxes": float(np.mean([len(p) for p in proposals])), "rows": rows}
+
+
+def claims(rows):
+    """The story: each step of the course is faster than the one before, and none is worse than it may be."""
+    by = {r["model"]: r for r in rows}
+    network = {name: r["network_seconds"] for name, r in by.items()}
+    whole = {name: network[name] + by[name]["proposal_seconds"] for name in by}
+    score = {name: r["map"] for name, r in by.items()}
+    speed = "'s seconds an image / "
+    return [
+        Claim(f"R-CNN{speed}SPPNet's, without proposals", network["R-CNN"] / network["SPPNet"], ">=", 3.5),
+        Claim(f"R-CNN{speed}Fast R-CNN's, without proposals", network["R-CNN"] / network["Fast R-CNN"], ">=", 3.5),
+        Claim(f"Fast R-CNN{speed}Faster R-CNN's, in all", whole["Fast R-CNN"] / whole["Faster R-CNN"], ">=", 2.0),
+        Claim(f"Faster R-CNN{speed}YOLO's, in all", whole["Faster R-CNN"] / whole["YOLO"], ">=", 1.0),
+        Claim("R-CNN's mAP less SPPNet's", score["R-CNN"] - score["SPPNet"], "<=", 0.08),
+        Claim("the lowest mAP of the five", min(score.values()), ">=", 0.55),
+    ]
+
+
+def markdown(results):
+    told, machine = results["story"], results["machine"]
+    lines = [
+        "# Detectors",
+        "",
+        "Written by `python -m bench.detectors`; do not edit.",
+        "",
+        f"{results['date']}, {machine['cpu']}, {machine['isa']}, {machine['threads']} threads.",
+        "",
+        "## The course's story",
+        "",
+        f"{told['scenes']} held-out scenes of {gates.SIZE} x {gates.SIZE}, one at a time; {told['boxes']:.0f} boxes an image by",
+        "selective search for the first three. Median over 20 scenes of the least of five runs.",
+        "",
+        "| detector | mAP@0.5 | network, ms an image | proposals, ms | together, ms |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for r in told["rows"]:
         a, b = 1e3 * r["network_seconds"], 1e3 * r["proposal_seconds"]
         lines.append(f"| {r['model']} | {r['map']:.3f} | {a:.2f} | {b:.1f} | {a + b:.1f} |")
-    about = f"{report['scenes']} held-out scenes of 96 x 96, {report['boxes']:.0f} boxes an image, {report['threads']} threads."
-    print("\n".join(lines), about, sep="\n\n")
-    if not args.smoke:
-        out = Path(args.out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "detectors.json").write_text(json.dumps(report, indent=1) + "\n")
-        (out / "detectors.md").write_text("\n".join(["# Five detectors", "", about, "", *lines, ""]))
+    lines += ["", *(f"- {'holds' if c.holds else 'FAILS'}: {c}" for c in claims(told["rows"])), ""]
+    if results["published"]:
+        lines += [
+            "## Published networks", "",
+            "Random weights, the same on both sides; 1,000 regions reach the head of Faster R-CNN. PyTorch's is torchvision's",
+            "Faster R-CNN; YOLO is its layers in PyTorch's modules. Two pinned processes take turns (bench/pair.py).", "",
+            "| network | fastdl, images/s | PyTorch, images/s | PyTorch's time / fastdl's |", "|---|---:|---:|---:|",
+        ]  # fmt: skip
+        for row in results["published"]:
+            p = row["passes"]["fwd"]
+            fast, torch = p["seconds"]["fastdl"], p["seconds"].get("torch")
+            beside = f"{1 / torch:.2f} | {p['ratio']:.2f} ({p['interval'][0]:.2f} to {p['interval'][1]:.2f})"
+            lines.append(f"| {row['workload']} | {1 / fast:.2f} | {beside if torch else '- | -'} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def published(threads, pairs):
+    """Rows of bench/pair.py, without PyTorch where it (or torchvision) is missing."""
+    rows = []
+    for workload in WORKLOADS:
+        able = importlib.util.find_spec("torch") and importlib.util.find_spec(workload.needs)
+        row = pair.measure(workload, threads, pairs, ("torch", "fastdl") if able else ("fastdl",), errors=False)
+        for c in report.cells(row, workload):
+            print(f"{c['workload']}: {c['fastdl']} ms, PyTorch {c['torch']} ms, ratio {c['ratio']}", flush=True)
+        rows.append(row)
+    return rows
+
+
+def main(arguments=None):
+    options = argparse.ArgumentParser(prog="python -m bench.detectors", description=__doc__.split("\n")[0])
+    options.add_argument("--smoke", action="store_true", help="train a little only, write nothing: to see that it runs")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--cache", metavar="FOLDER", help="where trained weights are kept, and taken from")
+    options.add_argument("--threads", type=int, help="as many as there are CPUs, otherwise")
+    options.add_argument("--pairs", type=int, default=3, help="turns of the published networks; 0 leaves them out")
+    options.add_argument("--out", default="docs", metavar="FOLDER")
+    args = options.parse_args(arguments)
+    need_compiled()
+    if args.threads:
+        fastdl.set_num_threads(args.threads)
+    threads = fastdl.get_num_threads()
+    told = story(args)
+    rows = published(threads, args.pairs) if args.pairs and not args.smoke else []
+    machine = {"cpu": _info.cpu_name(), "isa": _info.collect()["isa"], "threads": threads}
+    results = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "story": told, "published": rows}
+    text = markdown(results)
+    print("\n" + text)
+    if args.smoke:
+        return 0
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks_detectors.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "benchmarks_detectors.md").write_text(text)
+    return 0 if all(c.holds for c in claims(told["rows"])) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Workload:
     name: str
-    group: str  # kernels, models, zoo, sequences, generative or rivals
+    group: str  # kernels, models, zoo, sequences, generative, detection or rivals
     build: Callable
     sizes: tuple
     flops: float

@@ -7,7 +7,7 @@ is how many times both passes together cost that.
 
 import numpy as np
 
-from . import generative, sequences, zoo
+from . import detection, generative, sequences, zoo
 from .workload import Workload
 
 
@@ -255,4 +255,5 @@ WORKLOADS = [
     *zoo.WORKLOADS,
     *sequences.WORKLOADS,
     *generative.WORKLOADS,
+    *detection.WORKLOADS,
 ]  # fmt: skip

@@ -36,6 +36,18 @@ TINY = [
 ]
 
 
+def test_both_sides_run_the_same_published_detectors():
+    pytest.importorskip("torch")
+    detection = importlib.import_module(f"{bench.__name__}.detection")
+    small = {"S": 2, "B": 1, "C": 3, "size": 32, "layers": ((4, 3, 2), "pool", (6, 1), "pool", (8, 3, 2)), "hidden": 10}
+    results = []
+    for side_class in (sides.Torch, sides.Fastdl):
+        side = side_class()
+        results.append(side.numpy(detection.infer_yolo(side, **small)["fwd"]()[0]))
+    assert results[0].shape == (1, 2, 2, 8)
+    np.testing.assert_allclose(results[1], results[0], rtol=2e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("build, sizes, options", TINY, ids=lambda v: getattr(v, "__name__", None))
 def test_both_sides_compute_the_same(build, sizes, options):
     pytest.importorskip("torch")
@@ -110,7 +122,9 @@ def test_workloads_are_well_formed():
     assert len(set(names)) == len(names)
     for w in workloads.WORKLOADS:
         assert (
-            w.flops > 0 and w.bytes > 0 and w.group in ("kernels", "models", "zoo", "sequences", "generative", "rivals")
+            w.flops > 0
+            and w.bytes > 0
+            and w.group in ("kernels", "models", "zoo", "sequences", "generative", "detection", "rivals")
         )
         assert w.bar_fwd or w.bar_both, f"{w.name} has nothing to reach"
 

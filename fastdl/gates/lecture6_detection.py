@@ -42,7 +42,7 @@ def _rcnn(seed, smoke):
     stats, train, proposals, *_ = _proposed(seed, smoke)
     net = rcnn_small()
     fine_tune(net, train, stats, proposals, 15 if smoke else 300, seed=seed)
-    fit_heads(net, train[:150], stats, proposals[:150], seed)
+    fit_heads(net, train, stats, proposals, seed)
     return net
 
 
