@@ -5,6 +5,7 @@ missing. Empty libraries of the same names, made with the machine's C compiler, 
 of the operators are declared, which is enough for the models.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import subprocess
@@ -35,10 +36,8 @@ def load():
         return importlib.import_module("torchvision")
     _alive.append(package)
     if not torch.cuda.is_available():
-        try:
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no compiler, or another system
             _stand_in_for_cuda(Path(package.submodule_search_locations[0]))
-        except (OSError, subprocess.CalledProcessError):
-            pass  # no compiler, or another system
     try:
         import torchvision
     except RuntimeError:

@@ -8,7 +8,6 @@ import numpy as np
 from . import torchvision_cpu
 from .workload import Workload
 
-
 # torchvision's argument -> fastdl's, where a plain constructor call would not give the same network
 SETTINGS = {
     "googlenet": {"torch": {"init_weights": False, "aux_logits": False}, "fastdl": {"aux_logits": False}},

@@ -6,6 +6,7 @@ the hash of the keys and shapes of torchvision's state_dict, and outputs of torc
 """
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
