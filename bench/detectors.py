@@ -13,8 +13,10 @@ Ref  Girshick et al. 2014; He et al. 2014; Girshick 2015; Ren et al. 2015; Redmo
 """
 
 import argparse
+import functools
 import hashlib
 import importlib.util
+import inspect
 import json
 import sys
 import time
@@ -52,15 +54,24 @@ DETECTORS = {  # name: (how it is made, how it is trained, its detect(x, proposa
     "SPPNet": (sppnet_small, gates._sppnet, lambda net: net.detect, 0),
     "Fast R-CNN": (fastrcnn_small, gates._fast, lambda net: net, 1),
     "Faster R-CNN": (fasterrcnn_small, lambda *a: gates._faster(*a)[1], lambda net: lambda x, _: net(x), 1),
-    "YOLO": (lambda: yolo_small(size=gates.SIZE), train_yolo, lambda net: lambda x, _: net.detect(x), 0),
+    "YOLO": (functools.partial(yolo_small, size=gates.SIZE), train_yolo, lambda net: lambda x, _: net.detect(x), 0),
 }
 
 
 def trained(name, seed, smoke, cache=None):
     """The detector in eval mode: from the cache, where these sources have written it, or trained (and kept there)."""
     make, train, *_ = DETECTORS[name]
-    sources = [gates, *(sys.modules[f"fastdl.{m}"] for m in ("recipes._regions", "recipes._scenes", "models.sppnet"))]
-    sources += [sys.modules[f"fastdl.models.{m}"] for m in ("rcnn", "fast_rcnn", "faster_rcnn", "yolo")]
+    sources = [
+        gates,
+        *(
+            sys.modules[m]
+            for m in (
+                "fastdl.recipes._regions",
+                "fastdl.recipes._scenes",
+                inspect.getmodule(getattr(make, "func", make)).__name__,
+            )
+        ),
+    ]
     version = hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in sources)).hexdigest()[:12]
     file = cache and Path(cache, f"{name.replace(' ', '_')}-{seed}-{version}{'-smoke' * smoke}.safetensors")
     if file and file.exists():

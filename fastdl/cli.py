@@ -1,6 +1,7 @@
 """What the commands of fastdl_cli.py do: each takes the parsed arguments, prints its result, raises what went wrong."""
 
 import importlib.util
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -95,6 +96,14 @@ def summary(args):
         shapes = [tuple(int(n) for n in part.split(",")) for part in text.split(";")]
     except ValueError:
         raise ValueError(f"--input must be numbers like 1,3,224,224; got {text!r}") from None
+    given = inspect.signature(model.forward).parameters.values()
+    regions = [p.name for p in given if p.name in ("boxes", "proposals") and p.default is p.empty]
+    if regions:
+        part = next(name for name, _ in model.named_children())
+        raise ValueError(
+            f"{args.model} looks at regions ({regions[0]}) that --input cannot give; its parts can be summed up in Python: "
+            f"fastdl.summary(fastdl.models.{args.model}().{part}, shape)"
+        )
     print(fastdl.summary(model, shapes, dtype=args.dtype))
 
 

@@ -140,3 +140,10 @@ def test_files_that_are_none(trained, capsys, tmp_path):
         assert fastdl_cli.main(["detect", *args]) == 2
         assert words in capsys.readouterr().err
     assert fastdl_cli.main(["detect", weights, scene, "--score", "7"]) == 2
+
+
+@pytest.mark.parametrize(("name", "part"), [("rcnn_small", "backbone"), ("fastrcnn_small", "features")])
+def test_summary_of_detectors_of_given_regions_says_what_to_do(capsys, name, part):
+    assert fastdl_cli.main(["summary", name, "--input", "1,1,96,96"]) == 2
+    said = capsys.readouterr().err
+    assert f"fastdl.summary(fastdl.models.{name}().{part}, shape)" in said

@@ -6,6 +6,7 @@ import pytest
 import fastdl as fd
 from fastdl import nn
 from fastdl.autograd import Tensor
+from fastdl.data import SceneMaker
 from fastdl.models import yolo
 
 
@@ -123,3 +124,26 @@ def test_errors():
         yolo.yolo_small(head="mlp")
     with pytest.raises(ValueError, match="expected a prediction"):
         yolo.YOLOv1Loss(8, 2, 10, 64)(fd.zeros(1, 8, 8, 20), [])
+
+
+def test_cells_of_convolutions_detect_in_images_of_any_size():
+    """The shipped weights, which have seen 64 x 64 only: as sure in larger and smaller scenes; in what was cut off, nothing."""
+    from fastdl.metrics import mean_average_precision
+    from fastdl.recipes import _vision_bundle as bundle
+
+    _, net, about = bundle.load("yolo", ("yolo",))
+    stats = [np.array(about[key], np.float32)[:, None, None] for key in ("mean", "std")]
+    for size in (50, 104):
+        scenes = SceneMaker("digits", "test", size).draw(25, seed=1)
+        x = scenes.inputs(*stats)
+        with fd.no_grad():
+            found = net.detect(Tensor(x))
+            assert mean_average_precision(found, scenes.targets())["map"] >= 0.85
+            wide = net.detect(Tensor(x[:, :, : size // 2]))
+        for d in wide:
+            assert (d["boxes"] >= 0).all() and (d["boxes"] <= [size, size // 2, size, size // 2]).all()
+            assert (d["boxes"][:, 2:] > d["boxes"][:, :2]).all() and len(d["boxes"]) == len(d["scores"]) == len(
+                d["labels"]
+            )
+    with pytest.raises(ValueError, match="YOLOv1: expected images"):
+        net.detect(fd.zeros(1, 3, 96, 96))

@@ -143,11 +143,31 @@ class YOLOv1(nn.Module):
         return y if c.head == "fc" else y.permute(0, 2, 3, 1)
 
     def detect(self, x, score=0.05, iou=0.5, most=100):
-        """One dict {"boxes" (D, 4) in pixels, "scores" (D,), "labels" (D,) from 0} an image; see decode()."""
+        """One dict {"boxes" (D, 4) in pixels, "scores" (D,), "labels" (D,) from 0} an image; see decode().
+
+        With head="conv" images may have any size: they get as many cells as they need, of the pixels that a cell always had.
+        """
         if len(x.shape) == 4 and x.shape[0] == 0:
             return []
         c = self.config
-        return decode(self(x).array, c.B, c.size, score, iou, most)
+        if c.head == "fc" or tuple(x.shape[2:]) == (c.size, c.size):
+            return decode(self(x).array, c.B, c.size, score, iou, most)
+        return self._detect_any(x, score, iou, most)
+
+    def _detect_any(self, x, score, iou, most):
+        c = self.config
+        need_images(x, c.in_channels, "YOLOv1")
+        (H, W), cell = x.shape[2:], c.size // c.S
+        side = -(-max(H, W) // cell) * cell
+        y = self.head(self.features(F.pad(x, (0, side - W, 0, side - H)))).array.transpose(0, 2, 3, 1).copy()
+        for b in range(c.B):  # sizes are relative to the images of training
+            y[..., 5 * b + 2 : 5 * b + 4] *= np.sqrt(c.size / side)
+        found = decode(y, c.B, side, score, iou, most)
+        for d in found:
+            d["boxes"] = np.minimum(d["boxes"], np.array([W, H, W, H], np.float32))
+            solid = (d["boxes"][:, 2:] > d["boxes"][:, :2]).all(1)  # not in the margin
+            d.update({key: values[solid] for key, values in d.items()})
+        return found
 
 
 def yolo_v1(S=7, B=2, C=20, **settings) -> YOLOv1:

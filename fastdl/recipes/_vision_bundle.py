@@ -97,7 +97,7 @@ def prepare(image, name, about):
         raise ValueError(f"the image is {W} x {H}; at least 16 x 16 pixels are needed")
     size = (
         (about["size"],) * 2
-        if name == "yolo"
+        if name == "yolo" and about.get("head") == "fc"
         else tuple(max(16, round(s * min(1, LARGEST / max(H, W)))) for s in (H, W))
     )
     x = Tensor(np.ascontiguousarray(image[None]))
