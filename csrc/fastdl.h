@@ -118,6 +118,17 @@ void fd_set_threads(int n);
 int fd_get_threads(void);
 int fd_started_threads(void); /* workers alive now; 0 until the first parallel call */
 
+/* --- join.c ------------------------------------------------------------------------------------------------------- */
+/* out[r] = x[0][r], x[1][r], ...: `count` matrices side by side. All sizes in bytes; out has no gaps. */
+typedef struct {
+    long rows, count;
+    const char *const *x;
+    const long *x_row, *width; /* of each: from row to row, and of a row */
+    void *out;
+    long out_row; /* the sum of width */
+} fd_join_args;
+void fd_join(const fd_join_args *g);
+
 /* --- pool.c: the only file that knows memory -------------------------------------------------------------------- */
 /* 64-byte aligned, at least `bytes` long plus 128 bytes of readable slack, recycled, huge pages for large blocks.
  * NULL if the system has no more. Contents are arbitrary. Thread-safe. */

@@ -18,6 +18,14 @@ cdef extern from "fastdl.h" nogil:
     ctypedef struct fd_kernels:
         int (*relayout)(const fd_relayout_args *) noexcept nogil
     const void *fd_table()
+    ctypedef struct fd_join_args:
+        long rows, count
+        const char **x
+        const long *x_row
+        const long *width
+        void *out
+        long out_row
+    void fd_join(const fd_join_args *)
     void fd_set_threads(int n)
     int fd_get_threads()
     int fd_started_threads()
@@ -136,6 +144,60 @@ def copy_transposed(cnp.ndarray x, cnp.ndarray out):
     with nogil:
         code = (<const fd_kernels *> fd_table()).relayout(&g)
     check(code)
+    return True
+
+
+cdef enum:
+    MOST = 64  # pieces of one call of join
+
+
+def join(list arrays, int axis, cnp.ndarray out):
+    """Writes the arrays, joined along `axis`, into `out`, whose memory has no gaps; False, with nothing done, if it cannot.
+
+    It can if each array is a matrix in the memory order of `out`: rows without gaps that lie equally far apart.
+    """
+    cdef int ndim = out.ndim, i, j, k, count = len(arrays), order[32], before = 0, found
+    cdef cnp.npy_intp size = out.itemsize, width, step, rows = 1
+    cdef const char *x[MOST]
+    cdef long x_row[MOST]
+    cdef long widths[MOST]
+    cdef cnp.ndarray a
+    if ndim > 32 or count > MOST or out.descr.hasobject:
+        return False
+    for i in range(ndim):  # insertion: the axes, those of the longest steps first; in the order given where steps are equal
+        j = i
+        while j > 0 and out.strides[order[j - 1]] < out.strides[i]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+    while order[before] != axis:
+        rows *= out.shape[order[before]]
+        before += 1
+    cdef fd_join_args g
+    g.rows, g.count, g.out, g.out_row = rows, count, cnp.PyArray_DATA(out), 0
+    for k in range(count):
+        a = arrays[k]
+        if a.descr is not out.descr or not cnp.PyArray_ISNOTSWAPPED(a):
+            return False
+        width = size
+        for i in range(ndim - 1, before - 1, -1):
+            if a.shape[order[i]] != 1 and a.strides[order[i]] != width:
+                return False
+            width *= a.shape[order[i]]
+        found, step, x_row[k] = False, 0, width
+        for i in range(before - 1, -1, -1):
+            if a.shape[order[i]] == 1:
+                continue
+            if not found:
+                found, step, x_row[k] = True, a.strides[order[i]], a.strides[order[i]]
+            elif a.strides[order[i]] != step:
+                return False
+            step *= a.shape[order[i]]
+        x[k], widths[k] = <const char *> cnp.PyArray_DATA(a), width
+        g.out_row += width
+    g.x, g.x_row, g.width = x, x_row, widths
+    with nogil:
+        fd_join(&g)
     return True
 
 

@@ -187,7 +187,12 @@ def _deliver(edge, grad, pending, leaves, heap, create, needed):
         if box is None:
             leaves[leaf] = [grad]
         else:
-            box[0] = _sum(box[0], grad, create)
+            old = box.pop()
+            array = old.array
+            if sys.getrefcount(old) == _LOCAL and sys.getrefcount(array) == _LOCAL + 1 and _owns(array):
+                old.output_nr = -1  # nobody else has it
+            array = None
+            box.append(_sum(old, grad, create))
         return
     node = edge
     if node._outputs == 1:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastdl
 from fastdl import threads
 from fastdl.kernels import _memory
 
@@ -75,3 +76,53 @@ def test_padding_keeps_the_order_and_is_numpys(mode):
     y.backward(Tensor(dy))
     assert (x.grad.array * a).sum() == pytest.approx((dy * want).sum())  # the adjoint
     assert x.grad.array.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_joined_arrays_are_numpys(seed, monkeypatch):
+    """Any order of the axes, slices, broadcasts, reversals and empty pieces: threads' copies or NumPy's, the same numbers."""
+
+    monkeypatch.setattr(_memory, "SMALL", 0)
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        ndim = int(rng.integers(1, 5))
+        axis, order, sizes = (
+            int(rng.integers(ndim)),
+            rng.permutation(ndim),
+            rng.integers(0 if seed == 0 else 1, 5, ndim),
+        )
+        pieces = []
+        for _ in range(rng.integers(1, 6)):
+            shape = [int(s) for s in sizes]
+            shape[axis] = int(rng.integers(0 if seed == 1 else 1, 5))
+            own = order if rng.random() < 0.8 else rng.permutation(ndim)
+            larger = [s + int(rng.random() < 0.2) for s in shape]
+            a = rng.standard_normal([larger[i] for i in own], dtype=np.float32).transpose(np.argsort(own))
+            a = a[tuple(slice(0, s) for s in shape)]
+            if rng.random() < 0.1 and a.size:
+                a = np.broadcast_to(a[(slice(0, 1),) * ndim], shape)
+            pieces.append(a[::-1] if rng.random() < 0.1 else a)
+        np.testing.assert_array_equal(_memory.concatenate(pieces, axis), np.concatenate(pieces, axis))
+
+
+def test_gradients_of_transposed_and_shared_weights_are_not_copied():
+    """A gradient that nobody else holds is handed on with its memory: through .T, and summed up where a weight is used twice."""
+    from fastdl._native import PoolBlock
+    from fastdl.nn import functional as F
+
+    def owner(array):
+        while isinstance(array, np.ndarray):
+            array = array.base
+        return type(array)
+
+    x = fastdl.tensor(np.ones((64, 200), np.float32))
+    turned = fastdl.tensor(np.ones((200, 300), np.float32), requires_grad=True)
+    F.linear(x, turned.T).sum().backward()
+    assert owner(turned.grad.array) is PoolBlock and turned.grad.array.flags.c_contiguous
+    table = fastdl.tensor(
+        np.ones((300, 200), np.float32), requires_grad=True
+    )  # as an embedding that is the last layer too
+    (F.linear(x, table) + F.embedding(fastdl.tensor(np.arange(64) % 7), table).sum()).sum().backward()
+    assert owner(table.grad.array) is PoolBlock and table.grad.array.flags.c_contiguous
+    np.testing.assert_array_equal(table.grad.array[7:], np.full((293, 200), 64, np.float32))
+    assert table.grad.array[0, 0] == 64 + 10 * 64 * 300

@@ -3,9 +3,9 @@
 import numpy as np
 
 try:
-    from fastdl._native import copy_transposed, empty, plain
+    from fastdl._native import copy_transposed, empty, join, plain
 except ImportError:  # no compiled kernels in this install
-    copy_transposed, empty = None, np.empty
+    copy_transposed, empty, join = None, np.empty, None
 
     def plain(x):
         """x itself if its memory is aligned and in native byte order, else a copy that is."""
@@ -14,7 +14,12 @@ except ImportError:  # no compiled kernels in this install
         return np.array(x, dtype=x.dtype.newbyteorder("="))  # ascontiguousarray would return an unaligned x as it is
 
 
-__all__ = ["channels_inner", "channels_last", "contiguous", "dense", "empty", "empty_channels_last", "plain", "restore"]
+__all__ = [
+    "channels_inner", "channels_last", "concatenate", "contiguous", "dense", "empty", "empty_channels_last", "plain",
+    "restore",
+]  # fmt: skip
+
+SMALL = 65536  # bytes up to which NumPy's own copies are as good
 
 
 def empty_channels_last(N: int, C: int, H: int, W: int, dtype) -> np.ndarray:
@@ -49,6 +54,20 @@ def _copy(x):
     out = empty(x.shape, x.dtype.newbyteorder("="))
     if copy_transposed is None or not x.dtype.isnative or not copy_transposed(x, out):
         out[...] = x
+    return out
+
+
+def concatenate(arrays: list[np.ndarray], axis: int) -> np.ndarray:
+    """np.concatenate of arrays of one type, in the memory order of the largest; by threads, into recycled memory."""
+    largest = max(arrays, key=lambda a: a.nbytes)
+    if join is None or largest.nbytes * len(arrays) < SMALL:
+        return np.concatenate(arrays, axis)
+    order = sorted(range(largest.ndim), key=lambda i: -abs(largest.strides[i]))
+    shape = list(largest.shape)
+    shape[axis] = sum([a.shape[axis] for a in arrays])
+    out = restore(empty(tuple([shape[i] for i in order]), largest.dtype), order)
+    if not join(arrays, axis, out):
+        np.concatenate(arrays, axis, out=out)
     return out
 
 

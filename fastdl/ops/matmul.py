@@ -128,7 +128,11 @@ class Linear(Function):
             if ctx.needs(0):
                 dx = wrap(matmul_forward(dy.array, w.array))
             if ctx.needs(1):
-                dw = wrap(matmul_forward(x.array.T, dy.array).T)  # memory (in, out), as nn.Linear keeps its weight
+                a = w.array
+                if a.strides[1] == a.itemsize and a.shape[0] > 1:  # memory (out, in), as an embedding's weight has it
+                    dw = wrap(matmul_forward(dy.array.T, x.array))
+                else:  # (in, out), as nn.Linear keeps its own
+                    dw = wrap(matmul_forward(x.array.T, dy.array).T)
             if ctx.needs(2):
                 db = wrap(np.add.reduce(dy.array, 0))
         return dx, dw, db, None

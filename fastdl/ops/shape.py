@@ -5,10 +5,10 @@ from math import prod
 
 import numpy as np
 
-from fastdl.kernels._memory import contiguous
+from fastdl.kernels._memory import concatenate, contiguous
 from fastdl.ops._dtypes import kind_order, promote_types
 from fastdl.ops._shapes import axes_of, axis_of, sizes_of
-from fastdl.tape import Function, Tensor, TensorBase, wrap
+from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, wrap
 
 
 def reshaped(a, shape):
@@ -33,7 +33,11 @@ class Reshape(Function):
 
     @staticmethod
     def backward(ctx: Function, dy: TensorBase):
-        return reshape(dy, ctx.shape), None
+        if is_grad_enabled():
+            return reshape(dy, ctx.shape), None
+        return wrap(
+            reshaped(dy.array, ctx.shape)
+        ), None  # a view that keeps dy would keep the memory from being handed on
 
 
 def reshape(input, *shape):
@@ -118,6 +122,8 @@ class Permute(Function):
         inverse = [0] * len(ctx.axes)
         for i, axis in enumerate(ctx.axes):
             inverse[axis] = i
+        if not is_grad_enabled():
+            return wrap(dy.array.transpose(inverse)), None
         return Permute.apply_view(dy, tuple(inverse)), None
 
 
@@ -255,7 +261,7 @@ class Cat(Function):
     def forward(ctx, axis, *tensors):
         arrays = [t.array for t in tensors]
         ctx.axis, ctx.sizes = axis, [a.shape[axis] for a in arrays]
-        return wrap(np.concatenate(arrays, axis))
+        return wrap(concatenate(arrays, axis))
 
     @staticmethod
     def backward(ctx: Function, dy: TensorBase):
