@@ -402,6 +402,36 @@ def test_cyclegan_and_stargan_steps():
     assert (y == star.translate(a, labels).array).all() and (y != star.translate(a, 1 - labels).array).any()
 
 
+def test_labelled_norm_is_instance_norm_with_a_scale_and_shift_of_the_labels():
+    fd.manual_seed(0)
+    norm = stargan.LabelledNorm(3, 2)
+    x, c = rng.standard_normal((4, 3, 6, 5)).astype(np.float32), np.float32([[0, 1], [1, 0], [1, 1], [0, 0]])
+    plain = (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), keepdims=True) + norm.eps)
+    told = (c @ norm.told.weight.array.T)[:, :, None, None]
+    y = norm(Tensor(x), Tensor(c)).array
+    np.testing.assert_allclose(y, plain * (1 + told[:, :3]) + told[:, 3:], atol=1e-5)
+    published, labelled = (set(stargan.Generator(3, 5, 4, 1, told).state_dict()) for told in (False, True))
+    assert published < labelled and all(k.endswith("told.weight") for k in labelled - published)
+
+
+def test_stargan_that_copies_first_leaves_the_blank_image():
+    """Ink on a tenth of the pixels: copying by the squared error gets below the error of the background alone."""
+    fd.manual_seed(0)
+    x = -np.ones((40, 1, 16, 16), np.float32)
+    for i, image in enumerate(x):
+        image[0, 2 + i % 10 : 5 + i % 10, 3:12] = 1
+    labels = np.arange(40)[:, None] % 2
+    star = stargan.StarGAN(1, 16, 1, 6, 4, 1, 2)
+    log = star.fit(x, labels, steps=1, batch_size=8, copy_steps=90, copy_lr=1e-2, every=30, noise=0.2)
+    assert "copied" in log[0] and "wasserstein" in log[-1]
+    star.generator.train()
+    with fd.no_grad():
+        error = np.abs(star.generator(Tensor(x), Tensor(labels.astype(np.float32))).array - x).mean()
+    assert error < 0.5 * np.abs(x + 1).mean()
+    with pytest.raises(ValueError, match="squared must lie"):
+        star.fit(x, labels, squared=2.0)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_wgan_gp_is_stable_over_2000_steps():

@@ -40,6 +40,10 @@ CASES = {
         lambda: CycleGAN(1, 2, blocks=1, d_layers=1), lambda m, **k: m.fit(IMAGES[:11], IMAGES[11:], 8, pool=3, **k),
     ),
     "stargan": (lambda: StarGAN(2, 8, 1, 2, 2, 1, 2), lambda m, **k: m.fit(SMALL, LABELS, 8, 4, n_critic=3, **k)),
+    "stargan that copies first": (
+        lambda: StarGAN(2, 8, 1, 2, 2, 1, 2),
+        lambda m, **k: m.fit(SMALL, LABELS, 5, 4, n_critic=1, copy_steps=3, squared=0.5, ramp=4, noise=0.3, **k),
+    ),
     "puzzle_gan": (lambda: PuzzleGAN(2, 16, 1, 2, 3), lambda m, **k: m.fit(IMAGES, 8, 4, **k)),
     "text2image": (
         lambda: Text2Image(CAPTIONS, 16, 1, 4, 6, 4, 2), lambda m, **k: m.fit(IMAGES, CAPTIONS, steps=8, batch_size=8, **k),

@@ -82,7 +82,7 @@ def puzzle_gan(seed=0, smoke=False):
         optimizer.zero_grad()
         fastdl.nn.functional.cross_entropy(jigsaw(fastdl.tensor(np.ascontiguousarray(quarters))), labels).backward()
         optimizer.step()
-    quarters, labels = Jigsaw.shuffle(xt[:400], np.random.default_rng(1))
+    quarters, labels = Jigsaw.shuffle(xt[::2], np.random.default_rng(1))  # they lie in the order of their classes
     with fastdl.no_grad():
         solved = float((jigsaw(fastdl.tensor(np.ascontiguousarray(quarters))).array.argmax(1) == labels).mean())
     jig = Claim("quarters of unseen digits put in order", solved, ">=", 0.06 if smoke else 0.8, ("chance", 1 / 24))

@@ -14,21 +14,23 @@ from fastdl.recipes._samples import emoji_styles
 EPOCHS = 4
 SETTINGS = {
     "g_dim": 16, "d_dim": 16, "blocks": 3, "d_layers": 3, "lr": 1e-3, "n_critic": 1,
-    "batch_size": 8,
+    "batch_size": 8, "lam_back": 25.0, "copy_steps": 400, "squared": 0.5, "ramp": 100, "labelled": True,
 }  # fmt: skip
 GOOGLE, TWITTER = np.eye(2, dtype=np.float32)
 
 
 def build(settings):
-    return StarGAN(2, 32, 3, settings["g_dim"], settings["d_dim"], settings["blocks"], settings["d_layers"])
+    sizes = (settings[name] for name in ("g_dim", "d_dim", "blocks", "d_layers", "labelled"))
+    return StarGAN(2, 32, 3, *sizes)
 
 
 def learn(model, epochs, seed, settings, keep):
     google, twitter = emoji_styles(emoji().train)
     x = np.concatenate([google, twitter])
     labels = np.repeat([GOOGLE, TWITTER], len(google), 0)
-    rates = {name: settings[name] for name in ("lr", "n_critic", "batch_size")}
-    return model.fit(x, labels, steps=epochs * (len(x) // settings["batch_size"]), seed=seed, keep=keep, **rates)
+    names = ("lr", "n_critic", "batch_size", "lam_back", "copy_steps", "squared", "ramp")
+    given = {name: settings[name] for name in names}
+    return model.fit(x, labels, steps=epochs * (len(x) // settings["batch_size"]), seed=seed, keep=keep, **given)
 
 
 def translate(model, x, to="b"):
