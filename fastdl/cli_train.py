@@ -56,4 +56,4 @@ def report(result: dict) -> None:
 
 
 def shown(name: str, value: float) -> str:
-    return f"{value:.2%}" if "accuracy" in name else f"{value:.4g}"
+    return f"{value:.2%}" if "accuracy" in name else f"{value + 0.0:.4g}"

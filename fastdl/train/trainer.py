@@ -372,7 +372,9 @@ class Trainer:
         if self._signals.asked is None:
             return
         self._save()
-        message = f"interrupted at step {self.step}; saved in {self._folder}; go on with resume=True"
+        message = (
+            f"interrupted at step {self.step}; saved in {self._folder}; go on with resume=True (fastdl train: --resume)"
+        )
         if self.progress:
             print(message, file=sys.stderr)
         raise Interrupted(message)
