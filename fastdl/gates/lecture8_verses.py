@@ -32,9 +32,9 @@ def _make(name, vocab, d):
 def start(model, lexicon, rng):
     """Where training begins: source pieces in the space of the target's, as IBM1.carry puts them.
 
-    In the Transformer, too, the decoder starts along the diagonal: in its attention to the source, queries and keys are one rotation
-    of the directions in which positions differ most, so that a place looks at the same place; the output undoes the rotation of
-    the values (after Trockman and Kolter 2023, arXiv 2305.09828, who start self-attention with such pairs of matrices).
+    In the Transformer, too, the decoder starts along the diagonal: in its attention to the source, queries and keys are one
+    rotation of the directions in which positions differ most, so that a place looks at the same place; the output undoes the
+    rotation of the values (after Trockman and Kolter 2023, arXiv 2305.09828, who start self-attention with such pairs of matrices).
     """
     if not isinstance(model, transformer.Transformer):
         _carry(lexicon, model.encoder.embedding.weight.array, model.decoder.embedding.weight.array)
