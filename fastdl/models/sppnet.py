@@ -146,7 +146,7 @@ def sppnet_small(
     """The same class for scenes, on ConvStages of stride 4.
 
     Convolutions that come from R-CNN know objects of 28 pixels, as it warps them; those of the scenes have 10 to 27. With the
-    images enlarged by a quarter mAP on validation scenes was .90 and .88 (two seeds), without .82 and .77.
+    images enlarged by a quarter mAP on validation scenes was .90 and .88 (two seeds), without .81 and .77.
     """
     features = features or ConvStages(in_channels, (16, 32, 64))
     sizes = features.out_channels, features.stride, num_classes, levels, hidden
