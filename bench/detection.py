@@ -45,12 +45,14 @@ def yolo_of_torch(s, layers, channels, size, S, outputs, hidden):
 def infer_yolo(s, **settings):
     """The tensor of cells of one image."""
     from fastdl.models.yolo import YOLOConfig, yolo_v1
+    from fastdl.nn import init_empty
 
     c = YOLOConfig(**settings)
     if s.lib.__name__ == "torch":
         net = yolo_of_torch(s, c.layers, c.in_channels, c.size, c.S, 5 * c.B + c.C, c.hidden)
     else:
-        net = yolo_v1(**settings)
+        with init_empty():
+            net = yolo_v1(**settings)
     net = s.module(net)
     for p in net.parameters():  # in the order of the layers, which is the same
         fan = max(1.0, float(p.numel() / p.shape[0]))
