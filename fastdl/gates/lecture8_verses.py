@@ -119,7 +119,8 @@ def verses_en_es(seed=0, smoke=False):
 
     Each model gets the same pairs in 3,000 shared word pieces, width 128, dropout 0.1, number of steps, four beams; and the same
     start: source vectors among the target's, by IBM Model 1 on the training pairs. Rates, sizes and steps were chosen on verses
-    kept out of the training part. Three trainings: allow 120 s for each, not for all.
+    kept out of the training part. Three trainings: allow 120 s for each, not for all. On seed 0 the Transformer (18.9) was above
+    the dictionary (10.3) and below the GRU with attention (20.3): expect its last claim to fail.
     """
     pairs, (data, test) = verse_pieces(10, 400, 0, 300, 10) if smoke else verse_pieces()
     references = [t for _, t in pairs[1]]
