@@ -13,8 +13,8 @@ from fastdl.nn.utils import clip_grad_norm_
 from fastdl.random import manual_seed
 from fastdl.recipes._loops import adamw, warm_cosine
 
-PRETRAIN_STEPS, PRETRAIN_RATE, EPOCHS = 3000, 2e-3, 10
-RATES = {"pre-trained": 5e-4, "from scratch": 1e-3}  # each the best of 2e-4, 5e-4, 1e-3 on validation verses
+PRETRAIN_STEPS, PRETRAIN_RATE, EPOCHS = 2000, 2e-3, 10
+RATES = {"pre-trained": 2e-3, "from scratch": 1e-3}  # of 5e-4, 1e-3, 2e-3 (pre-trained) on validation verses
 
 
 def _rows(tokenizer, texts, length):
@@ -120,10 +120,11 @@ def group_task(labelled=600, judged=1500, length=32, size=2000, unlabelled=16_00
 def bert_fine_tuning(seed=0, smoke=False):
     """Book groups (law to letters) of Bible verses from 600 labelled ones: BERT pre-trained on masked word pieces, or from scratch.
 
-    Same class, same steps, each start at the best of three rates on validation verses; mean of 3 seeds. The mean of all states is
-    classified: hiding tokens never asks anything of the first one, whose pooled state gained 0.6 points on validation verses after
-    600 steps of 8,000 verses. Pre-training takes 3,000 steps on 16,000 verses, about five minutes of CPU. Counts (naive Bayes)
-    reach 53 % on validation verses.
+    Same class, same steps; mean of 3 seeds. The mean of all states is classified, since hiding tokens never asks anything of the
+    first one. Expect the gate to fail: after 2,000 steps on 16,000 verses (three to four minutes of CPU) the masked pieces stand at
+    4.4 nats (5.7 by frequency alone), yet on validation verses (seed 0) the pre-trained start reaches 43.9, 45.7 and 48.3 % at
+    rates of 5e-4, 1e-3 and 2e-3, the random one 48.9 % at 1e-3 and counts (naive Bayes) 52.8 %: what names a hidden piece is not
+    what tells the books apart, and at low rates it is in the way. Pairs of sentences in the pre-training are not tried yet.
     """
     tokenizer, whole, (learn, y), (judge, ty) = group_task(*((60, 100, 16, 300, 400) if smoke else ()))
     settings = {
