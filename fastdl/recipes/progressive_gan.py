@@ -11,8 +11,8 @@ from fastdl.models.progressive_gan import ProgressiveGAN, sliced_wasserstein
 from fastdl.recipes import _adversarial, _generative
 from fastdl.recipes._adversarial import DATA  # noqa: F401
 
-EPOCHS = {"mnist": 1, "emoji": 2}
-SETTINGS = {"data": "mnist", "fmap_base": 512, "fmap_max": 32, "lr": 1e-3, "batch_size": 16, "ema": 0.98}
+EPOCHS = {"mnist": 2, "emoji": 2}
+SETTINGS = {"data": "mnist", "fmap_base": 512, "fmap_max": 32, "lr": 2e-3, "batch_size": 16, "ema": 0.99}
 
 
 def build(settings):
