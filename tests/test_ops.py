@@ -57,3 +57,16 @@ def test_sums_of_small_matrices_equal_numpys():
     x = np.array([[np.inf, 1.0], [-np.inf, np.nan]], np.float32)
     np.testing.assert_array_equal(add_up(x, (0,), False), [np.nan, np.nan])
     np.testing.assert_array_equal(add_up(x[:1], (0,), False), [np.inf, 1.0])
+
+
+def test_split_joins_the_gradients_of_its_parts_and_knows_that_they_are_views():
+    x = fd.tensor(np.arange(12.0).reshape(2, 6), requires_grad=True)
+    a, b, _ = x.split([1, 2, 3], 1)
+    (a.sum() + 3 * b.sum()).backward()  # the last part got no gradient
+    np.testing.assert_array_equal(x.grad.numpy(), [[1, 3, 3, 0, 0, 0]] * 2)
+    y = fd.tensor(np.ones((2, 6)), requires_grad=True)
+    z = y * 2
+    first, second = z.chunk(2, 1)
+    first.mul_(5)  # seen by z and, unlike in torch, not forbidden
+    (z.sum() + second.sum()).backward()
+    np.testing.assert_array_equal(y.grad.numpy(), [[10, 10, 10, 4, 4, 4]] * 2)

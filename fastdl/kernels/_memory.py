@@ -15,8 +15,8 @@ except ImportError:  # no compiled kernels in this install
 
 
 __all__ = [
-    "channels_inner", "channels_last", "concatenate", "contiguous", "dense", "empty", "empty_channels_last", "plain",
-    "restore",
+    "channels_inner", "channels_last", "concatenate", "contiguous", "dense", "empty", "empty_as",
+    "empty_channels_last", "plain", "restore",
 ]  # fmt: skip
 
 SMALL = 65536  # bytes up to which NumPy's own copies are as good
@@ -25,6 +25,15 @@ SMALL = 65536  # bytes up to which NumPy's own copies are as good
 def empty_channels_last(N: int, C: int, H: int, W: int, dtype) -> np.ndarray:
     """An uninitialised array of shape (N, C, H, W) whose memory is (N, H, W, C)."""
     return empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
+
+
+def empty_as(shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
+    """An uninitialised array without gaps of the type of `like`, its axes in the same order in memory where there are as many."""
+    if len(shape) != like.ndim or like.flags.c_contiguous:
+        return empty(shape, like.dtype)
+    strides = like.strides
+    order = sorted(range(like.ndim), key=lambda axis: -abs(strides[axis]))
+    return restore(empty(tuple([shape[axis] for axis in order]), like.dtype), order)
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
@@ -62,10 +71,9 @@ def concatenate(arrays: list[np.ndarray], axis: int) -> np.ndarray:
     largest = max(arrays, key=lambda a: a.nbytes)
     if join is None or largest.nbytes * len(arrays) < SMALL:
         return np.concatenate(arrays, axis)
-    order = sorted(range(largest.ndim), key=lambda i: -abs(largest.strides[i]))
     shape = list(largest.shape)
     shape[axis] = sum([a.shape[axis] for a in arrays])
-    out = restore(empty(tuple([shape[i] for i in order]), largest.dtype), order)
+    out = empty_as(tuple(shape), largest)
     if not join(arrays, axis, out):
         np.concatenate(arrays, axis, out=out)
     return out

@@ -4,7 +4,7 @@
 import numpy as np
 
 from fastdl.autograd import assign, check_writable
-from fastdl.kernels._memory import empty
+from fastdl.kernels._memory import empty_as
 from fastdl.ops._dtypes import as_operand, constant
 from fastdl.ops._shapes import axis_of
 from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, wrap, wrote
@@ -72,7 +72,7 @@ class AddAt(Function):
     @staticmethod
     def forward(ctx: Function, x: TensorBase, shape, index, basic):
         ctx.index, ctx.basic = index, basic
-        y = empty(shape, x.array.dtype)  # recycled memory, which np.zeros is not
+        y = empty_as(shape, x.array)  # recycled memory, which np.zeros is not
         y.fill(0)
         if basic:
             y[index] = x.array

@@ -5,10 +5,10 @@ from math import prod
 
 import numpy as np
 
-from fastdl.kernels._memory import concatenate, contiguous
+from fastdl.kernels._memory import concatenate, contiguous, empty_as
 from fastdl.ops._dtypes import kind_order, promote_types
 from fastdl.ops._shapes import axes_of, axis_of, sizes_of
-from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, wrap
+from fastdl.tape import Function, Tensor, TensorBase, is_grad_enabled, link_view, wrap
 
 
 def reshaped(a, shape):
@@ -340,7 +340,8 @@ class Embed(Function):
     @staticmethod
     def forward(ctx: Function, x: TensorBase, shape, axis, start):
         ctx.axis, ctx.start, ctx.length = axis, start, x.array.shape[axis]
-        y = np.zeros(shape, x.array.dtype)
+        y = empty_as(shape, x.array)
+        y.fill(0)
         y[(slice(None),) * axis + (slice(start, start + ctx.length),)] = x.array
         return wrap(y)
 
@@ -360,6 +361,27 @@ def narrow(input, dim, start, length):
     return Narrow.apply_view(input, axis, start, length)
 
 
+class Split(Function):
+    """Consecutive parts of an axis; their gradients are joined in one pass."""
+
+    __slots__ = ("axis",)
+
+    @staticmethod
+    def forward(ctx: Function, x: TensorBase, axis, sizes):
+        ctx.axis = axis
+        parts, start = [], 0
+        for size in sizes:
+            parts.append(wrap(x.array[(slice(None),) * axis + (slice(start, start + size),)]))
+            start += size
+        return tuple(parts)
+
+    @staticmethod
+    def backward(ctx: Function, *grads):
+        if is_grad_enabled():
+            return cat(grads, ctx.axis), None, None
+        return wrap(concatenate([dy.array for dy in grads], ctx.axis)), None, None
+
+
 def split(input, split_size_or_sections, dim=0):
     """Views of consecutive parts of an axis: of one size (the last may be smaller), or of given sizes."""
     axis = axis_of(dim, input.array.ndim, "split")
@@ -373,11 +395,13 @@ def split(input, split_size_or_sections, dim=0):
         sizes = list(split_size_or_sections)
         if sum(sizes) != n:
             raise RuntimeError(f"split: sizes {sizes} do not sum to axis {axis} of shape {input.array.shape}")
-    parts, start = [], 0
-    for size in sizes:
-        parts.append(narrow(input, axis, start, size))
+    if len(sizes) == 1:
+        return (narrow(input, axis, 0, sizes[0]),)
+    parts, start = Split.apply(input, axis, tuple(sizes)), 0
+    for part, size in zip(parts, sizes):
+        link_view(part, input, Narrow, (axis, start, size))
         start += size
-    return tuple(parts)
+    return parts
 
 
 def chunk(input, chunks, dim=0):

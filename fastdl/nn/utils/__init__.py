@@ -13,7 +13,7 @@ def _gradients(parameters):
 
 def get_total_norm(tensors, norm_type=2.0):
     """The norm of all tensors taken as one vector, a 0-d Tensor."""
-    norms = [np.linalg.norm(t.array.reshape(-1), norm_type) for t in tensors]
+    norms = [np.linalg.norm(t.array.ravel("K"), norm_type) for t in tensors]
     return Tensor(np.asarray(np.linalg.norm(norms, norm_type) if norms else 0, np.float32))
 
 
