@@ -772,3 +772,17 @@ def test_importing_nn_is_cheap():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not loaded & {"scipy", "matplotlib", "numba", "torch", "tqdm", "safetensors", "PIL"}
+
+
+def test_initial_values_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch):
+    from fastdl.nn import init
+
+    def drawn():
+        fastdl.manual_seed(3)
+        layers = nn.Linear(30, 20), nn.Conv2d(4, 9, 3), nn.Embedding(11, 5)
+        return [p.numpy().copy() for layer in layers for p in layer.parameters()]
+
+    at_once = drawn()
+    monkeypatch.setattr(init, "BLOCK", 70)
+    for a, b in zip(at_once, drawn(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -12,6 +12,7 @@ import numpy as np
 from fastdl.autograd import wrote
 from fastdl.ops.random import numpy_generator
 
+BLOCK = 1 << 20  # values drawn at a time: in float64 a whole matrix would take twice its memory
 _empty = False  # inside init_empty()
 
 
@@ -50,17 +51,29 @@ def _fill(tensor, values, name):
     return tensor
 
 
-def _uniform(tensor, low, high, generator, name):
-    # Drawn in float64 so that float32 and float64 networks start from the same numbers.
+def _draw(tensor, name, draw):
+    """Fill with draw(shape), float64 so that float32 and float64 networks start from the same numbers, some rows at a time."""
     if _empty:
         return tensor
-    return _fill(tensor, numpy_generator(generator).uniform(low, high, tensor.shape), name)
+    a = tensor.array
+    rows = max(1, BLOCK // max(1, math.prod(a.shape[1:]))) if a.ndim else 1
+    if a.ndim == 0 or rows >= len(a):
+        return _fill(tensor, draw(a.shape), name)
+    for i in range(0, len(a), rows):
+        part = a[i : i + rows]
+        part[...] = draw(part.shape)
+    wrote(tensor, f"nn.init.{name}")
+    return tensor
+
+
+def _uniform(tensor, low, high, generator, name):
+    rng = None if _empty else numpy_generator(generator)
+    return _draw(tensor, name, lambda shape: rng.uniform(low, high, shape))
 
 
 def _normal(tensor, mean, std, generator, name):
-    if _empty:
-        return tensor
-    return _fill(tensor, numpy_generator(generator).normal(mean, std, tensor.shape), name)
+    rng = None if _empty else numpy_generator(generator)
+    return _draw(tensor, name, lambda shape: rng.normal(mean, std, shape))
 
 
 def calculate_gain(nonlinearity, param=None):
