@@ -780,7 +780,7 @@ def test_initial_values_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatc
     def drawn():
         fastdl.manual_seed(3)
         layers = nn.Linear(30, 20), nn.Conv2d(4, 9, 3), nn.Embedding(11, 5)
-        return [p.numpy().copy() for layer in layers for p in layer.parameters()]
+        return [p.array.copy() for layer in layers for p in layer.parameters()]
 
     at_once = drawn()
     monkeypatch.setattr(init, "BLOCK", 70)
