@@ -156,7 +156,8 @@ def join(list arrays, int axis, cnp.ndarray out):
 
     It can if each array is a matrix in the memory order of `out`: rows without gaps that lie equally far apart.
     """
-    cdef int ndim = out.ndim, i, j, k, count = len(arrays), order[32], before = 0, found
+    cdef int ndim = out.ndim, i, j, k, count = len(arrays), before = 0, found
+    cdef int order[32]
     cdef cnp.npy_intp size = out.itemsize, width, step, rows = 1
     cdef const char *x[MOST]
     cdef long x_row[MOST]
