@@ -39,7 +39,7 @@ _Static_assert(sizeof(block) <= HEADER, "the header must fit before the data");
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static block *free_list[CLASSES];
-static size_t cached, used, limit = (size_t)-1;
+static size_t cached, used, peak, limit = (size_t)-1;
 
 /* The smallest class that holds `bytes`, four classes per octave starting at 256 bytes; sets *size to its size. */
 static int size_class(size_t bytes, size_t *size) {
@@ -117,6 +117,7 @@ void *fd_pool_get(size_t bytes) {
         free_list[class] = b->next;
         cached -= size;
         used += size;
+        if (used > peak) peak = used;
     }
     pthread_mutex_unlock(&lock);
     if (!b) {
@@ -128,6 +129,7 @@ void *fd_pool_get(size_t bytes) {
         }
         pthread_mutex_lock(&lock);
         used += size;
+        if (used > peak) peak = used;
         pthread_mutex_unlock(&lock);
     }
     FORBID((char *)b + HEADER, b->bytes - HEADER);
@@ -169,6 +171,14 @@ size_t fd_pool_limit(void) {
 
 size_t fd_pool_cached(void) { return cached; }
 size_t fd_pool_used(void) { return used; }
+
+size_t fd_pool_take_peak(void) {
+    pthread_mutex_lock(&lock);
+    const size_t value = peak;
+    peak = used;
+    pthread_mutex_unlock(&lock);
+    return value;
+}
 
 void fd_pool_trim(void) {
     pthread_mutex_lock(&lock);

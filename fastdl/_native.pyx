@@ -35,6 +35,7 @@ cdef extern from "fastdl.h" nogil:
     size_t fd_pool_limit()
     size_t fd_pool_cached()
     size_t fd_pool_used()
+    size_t fd_pool_take_peak()
     void fd_pool_trim()
 
 cdef size_t POOLED = 16384  # bytes; NumPy's own allocator is good at what is smaller
@@ -212,6 +213,11 @@ cpdef cnp.ndarray plain(cnp.ndarray x):
 def pool_stats():
     """Bytes in use, bytes kept for reuse, and the limit of the latter."""
     return {"used": fd_pool_used(), "cached": fd_pool_cached(), "limit": fd_pool_limit()}
+
+
+def pool_take_peak():
+    """The most bytes that were in use since the last call."""
+    return fd_pool_take_peak()
 
 
 def pool_set_limit(size_t nbytes):

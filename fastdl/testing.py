@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import math
 import sys
+import tracemalloc
 import zlib
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -233,3 +234,30 @@ def keys_hash(state_dict) -> str:
         if not key.endswith("num_batches_tracked")
     ]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+
+
+class PeakMemory:
+    """`with PeakMemory() as peak: ...`, then peak.bytes: the most that NumPy, Python and fastdl's pool took meanwhile.
+
+    The sum of the two peaks, which may lie at different moments.
+    """
+
+    def __enter__(self):
+        tracemalloc.start()
+        self._pool(begin=True)
+        return self
+
+    def __exit__(self, *error):
+        self.bytes = tracemalloc.get_traced_memory()[1] + self._pool()
+        tracemalloc.stop()
+
+    def _pool(self, begin=False):
+        try:
+            from fastdl._native import pool_stats, pool_take_peak
+        except ImportError:  # no compiled kernels: NumPy has all
+            return 0
+        peak = pool_take_peak()
+        if begin:
+            self._before = pool_stats()["used"]
+            return 0
+        return peak - self._before

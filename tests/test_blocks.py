@@ -1,6 +1,5 @@
 """Blocks of the convolutional networks, folding of batch norm, checkpointing, convolutionalization, errors."""
 
-import tracemalloc
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,7 +11,7 @@ from fastdl import models, nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.nn import functional as F
 from fastdl.nn.blocks import BasicBlock, Bottleneck, DenseBlock, Inception, Transition
-from fastdl.testing import fill_hashed
+from fastdl.testing import PeakMemory, fill_hashed
 
 
 def count(module, biases=True):
@@ -132,10 +131,9 @@ def test_memory_efficient_dense_block_takes_less_than_two_fifths():
         block = DenseBlock(24, 24, 12, memory_efficient=efficient)
         x = images(8, 24, 16, 16)
         train_step(block, x)  # gradients and caches exist from here on
-        tracemalloc.start()
-        train_step(block, x)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        with PeakMemory() as peak:
+            train_step(block, x)
+        peaks.append(peak.bytes)
     assert peaks[1] <= 0.4 * peaks[0], peaks
 
 

@@ -338,6 +338,7 @@ def test_generalization_curve_and_callback():
 
 
 def test_find_lr_leaves_everything_as_it_was():
+    fastdl.manual_seed(0)
     x, y = digits().train.tensors
     net = MLP([64, 16, 10])
     adam = optim.SGD(net.parameters(), lr=0.123, momentum=0.9)

@@ -1,6 +1,5 @@
 """Entries 49 to 62: the networks of the ImageNet years, made small, on real digits and textures; their blocks by arithmetic."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from fastdl.nn import functional as F
 from fastdl.nn.blocks import BasicBlock, DenseBlock, Inception, Transition
 from fastdl.receptive_field import gradient_support, receptive_field
 from fastdl.recipes._classify import BASELINES, PLANS, Plan, data, train
+from fastdl.testing import PeakMemory
 
 NEAREST = ("nearest neighbour", BASELINES["nearest neighbour"])
 SMOKE = 1000  # images of each part
@@ -342,14 +342,12 @@ def dense_block_memory(seed=0, smoke=False):
         given = Tensor(x, requires_grad=True)
         block(given).sum().backward()  # gradients exist from here on
         block.zero_grad(set_to_none=False)
-        tracemalloc.start()
-        y = block(given)
-        value = y.detach().numpy().copy()
-        (y * y).mean().backward()
-        del y
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        found.append((value, given.grad.numpy().copy(), peak, state))
+        with PeakMemory() as peak:
+            y = block(given)
+            value = y.detach().numpy().copy()
+            (y * y).mean().backward()
+            del y
+        found.append((value, given.grad.numpy().copy(), peak.bytes, state))
     channels = [layer.conv1.in_channels for layer in DenseBlock(6, 64, 32).children()]
     return [
         Claim("channels into the sixth layer of 64 + 32 l", channels[5], "==", 64 + 5 * 32),
