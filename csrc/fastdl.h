@@ -136,9 +136,9 @@ void *fd_pool_get(size_t bytes);
 void fd_pool_put(void *block);
 void fd_pool_set_limit(size_t bytes); /* of memory kept for reuse; 0 keeps nothing */
 size_t fd_pool_limit(void);
-size_t fd_pool_cached(void); /* bytes kept for reuse now */
-size_t fd_pool_used(void);
-size_t fd_pool_take_peak(void); /* the most that was in use since the last call */   /* bytes handed out now */
-void fd_pool_trim(void);     /* gives everything cached back to the system */
+size_t fd_pool_cached(void);    /* bytes kept for reuse now */
+size_t fd_pool_used(void);      /* bytes handed out now */
+size_t fd_pool_take_peak(void); /* the most that was in use since the last call */
+void fd_pool_trim(void);        /* gives everything cached back to the system */
 
 #endif
