@@ -5,13 +5,11 @@
 {"do": "save", "file": "...", "dtype": "float64"}  -> {}        results of every pass, for the comparison
 """
 
-import contextlib
 import json
 import os
 import resource
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -47,9 +45,7 @@ def build(side_class, workload, threads):
     for option in side_class.options:
         side = side_class(option)
         side.set_threads(threads)
-        if before is None:
-            forget_peak()
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = before or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for name, call in workload.make(side).items():
             for _ in range(3):
                 call()
@@ -61,12 +57,6 @@ def build(side_class, workload, threads):
             memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     reply = {"passes": times, "memory": memory, "version": side.version()}
     return {name: call for name, (_, call) in best.items()}, reply
-
-
-def forget_peak():
-    """Let the peak of resident memory be what is resident now: what an import needed for a moment is not the workload's."""
-    with contextlib.suppress(OSError):  # Linux only
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def stolen():

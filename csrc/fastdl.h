@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define FD_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define FD_MAX(a, b) ((a) > (b) ? (a) : (b))
+
 enum { FD_OK = 0, FD_NO_MEMORY = 1 };
 enum { FD_ACT_NONE = 0, FD_ACT_RELU = 1 };
 

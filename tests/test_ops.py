@@ -70,3 +70,11 @@ def test_split_joins_the_gradients_of_its_parts_and_knows_that_they_are_views():
     first.mul_(5)  # seen by z and, unlike in torch, not forbidden
     (z.sum() + second.sum()).backward()
     np.testing.assert_array_equal(y.grad.numpy(), [[10, 10, 10, 4, 4, 4]] * 2)
+
+
+def test_split_refuses_negative_sizes_and_takes_none():
+    x = fd.tensor(np.ones((2, 6)))
+    with pytest.raises(RuntimeError, match="must not be negative"):
+        x.split([7, -1], 1)
+    assert x.narrow(1, 0, 0).split([], 1) == ()
+    assert [part.shape for part in x.split([0, 6, 0], 1)] == [(2, 0), (2, 6), (2, 0)]

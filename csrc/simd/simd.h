@@ -9,6 +9,8 @@
 #ifndef FD_SIMD_H
 #define FD_SIMD_H
 
+#include "fastdl.h"
+
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -42,8 +44,6 @@
 
 #define FD_UNROLL _Pragma("GCC unroll 64")
 #define FD_INLINE static inline __attribute__((always_inline))
-#define FD_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define FD_MAX(a, b) ((a) > (b) ? (a) : (b))
 
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4))); /* integers; masks are 0 or -1 */

@@ -35,9 +35,8 @@ class Reshape(Function):
     def backward(ctx: Function, dy: TensorBase):
         if is_grad_enabled():
             return reshape(dy, ctx.shape), None
-        return wrap(
-            reshaped(dy.array, ctx.shape)
-        ), None  # a view that keeps dy would keep the memory from being handed on
+        # not a linked view: that would keep dy, whose memory could then not be handed on
+        return wrap(reshaped(dy.array, ctx.shape)), None
 
 
 def reshape(input, *shape):
@@ -395,8 +394,10 @@ def split(input, split_size_or_sections, dim=0):
         sizes = list(split_size_or_sections)
         if sum(sizes) != n:
             raise RuntimeError(f"split: sizes {sizes} do not sum to axis {axis} of shape {input.array.shape}")
-    if len(sizes) == 1:
-        return (narrow(input, axis, 0, sizes[0]),)
+        if min(sizes, default=0) < 0:
+            raise RuntimeError(f"split: sizes must not be negative; got {sizes}")
+    if len(sizes) < 2:
+        return tuple([narrow(input, axis, 0, size) for size in sizes])
     parts, start = Split.apply(input, axis, tuple(sizes)), 0
     for part, size in zip(parts, sizes):
         link_view(part, input, Narrow, (axis, start, size))
