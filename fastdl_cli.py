@@ -130,8 +130,12 @@ def parser() -> argparse.ArgumentParser:
 
     table = command("summary", "the layers of a model: output shapes, parameters, multiply-adds")
     table.add_argument("model", metavar="MODEL", help="a constructor in fastdl.models: lenet5, resnet50, ...")
-    table.add_argument("--input", metavar="SHAPE", help="1,3,224,224 (default), batch axis first; `;` between several")
-    table.add_argument("--dtype", default="float32", metavar="DTYPE", help="of the input: int64 for tokens")
+    table.add_argument(
+        "--input",
+        metavar="SHAPE",
+        help="1,3,224,224, say, batch axis first; `;` between several (default: what the model is made for)",
+    )
+    table.add_argument("--dtype", metavar="DTYPE", help="of the input: int64 for tokens (default: the model's)")
 
     study = command("study", "the ladder of a kernel, measured: naive, NumPy, Numba, C")
     study.add_argument("kernels", nargs="+", metavar="KERNEL", help="conv2d, matmul, ...; `all` for every kernel")

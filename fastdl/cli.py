@@ -91,12 +91,20 @@ def summary(args):
             model = make()
     except TypeError as error:
         raise ValueError(f"{args.model} cannot be made without arguments ({error})") from None
-    text = args.input or "1,3,224,224"
-    try:
-        shapes = [tuple(int(n) for n in part.split(",")) for part in text.split(";")]
-    except ValueError:
-        raise ValueError(f"--input must be numbers like 1,3,224,224; got {text!r}") from None
-    given = inspect.signature(model.forward).parameters.values()
+    forward = getattr(type(model), "forward", nn.Module.forward)
+    if forward is nn.Module.forward:
+        parts = " or ".join(name for name, _ in model.named_children())
+        raise ValueError(
+            f"{args.model} has no forward(); its parts can be summed up in Python: "
+            f"fastdl.summary(fastdl.models.{args.model}().PART, shape), PART being {parts}"
+        )
+    shapes, dtype = usual_input(model)
+    if args.input:
+        try:
+            shapes = [tuple(int(n) for n in part.split(",")) for part in args.input.split(";")]
+        except ValueError:
+            raise ValueError(f"--input must be numbers like 1,3,224,224; got {args.input!r}") from None
+    given = inspect.signature(forward).parameters.values()
     regions = [p.name for p in given if p.name in ("boxes", "proposals") and p.default is p.empty]
     if regions:
         part = next(name for name, _ in model.named_children())
@@ -104,7 +112,24 @@ def summary(args):
             f"{args.model} looks at regions ({regions[0]}) that --input cannot give; its parts can be summed up in Python: "
             f"fastdl.summary(fastdl.models.{args.model}().{part}, shape)"
         )
-    print(fastdl.summary(model, shapes, dtype=args.dtype))
+    print(fastdl.summary(model, shapes, dtype=args.dtype or dtype))
+
+
+def usual_input(model):
+    """([shape, ...], dtype) of what a model of fastdl.models is made for: tokens, numbers, or images of its size and channels."""
+    config = getattr(model, "config", None)
+    if hasattr(config, "src_vocab"):
+        return [(1, 32), (1, 32)], "int64"
+    if hasattr(config, "vocab"):
+        return [(1, min(128, getattr(config, "context", getattr(config, "positions", 128))))], "int64"
+    first = next(iter(model.children()), None)
+    if hasattr(first, "in_features"):
+        return [(1, first.in_features)], "float32"
+    side = getattr(config, "image_size", getattr(config, "size", None))
+    if side is None:
+        small = getattr(config, "small_input", False)
+        side = 28 if type(model).__name__ == "LeNet5" else 32 if small else 224
+    return [(1, getattr(config, "in_channels", getattr(model, "in_channels", 3)), side, side)], "float32"
 
 
 def study(args):

@@ -118,3 +118,22 @@ def test_published_figures(name):
     assert table.total_params == published["num_params"]
     assert round(table.total_macs / 1e9, 3) == pytest.approx(published["GFLOPs"], abs=1.1e-3)
     assert sum(r.macs for r in table.rows if r.depth == 0) == table.total_macs
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("lenet5", "1 x 1 x 28 x 28"), ("resnet20", "1 x 3 x 32 x 32"), ("yolo_v1", "1 x 3 x 448 x 448"), ("mlp", "1 x 784"),
+     ("fcn_small", "1 x 1 x 224 x 224"), ("gpt2", "1 x 128"), ("transformer_base", "1 x 32 and 1 x 32")],
+)  # fmt: skip
+def test_command_without_an_input_takes_what_the_model_is_made_for(capsys, name, shape):
+    import fastdl_cli
+
+    assert fastdl_cli.main(["summary", name]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"for an input of {shape}")
+
+
+def test_command_on_models_of_several_networks_names_them(capsys):
+    import fastdl_cli
+
+    assert fastdl_cli.main(["summary", "gan_small"]) == 2
+    assert "PART being generator or discriminator" in capsys.readouterr().err

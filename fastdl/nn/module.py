@@ -376,4 +376,6 @@ def _name_path(error, module):
     except AttributeError:  # an exception without attributes
         return
     root = type(module).__name__
+    if not path and message.startswith(f"{root}: "):  # it names itself already
+        return
     error.args = (f"in {root}.{path} ({type(inner).__name__}): {message}" if path else f"in {root}: {message}",)
