@@ -33,7 +33,13 @@ def test_published_counts():
         assert count(faster_rcnn.fasterrcnn_vgg16().rpn) == 2_387_510
         assert count(faster_rcnn.fasterrcnn_resnet50_fpn()) == 41_755_286
         assert count(faster_rcnn.fasterrcnn_resnet50_fpn(trainable_norm=True)) == 41_808_406
-        assert rcnn.rcnn_alexnet().backbone.alexnet.classifier[6].weight.shape == (21, 4096)
+        regions = rcnn.rcnn_alexnet()
+        assert regions.backbone.alexnet.classifier[6].weight.shape == (21, 4096)
+        assert regions.heads.svm[0].weight.shape == (1, 4096) and regions.heads.bbox[0].weight.shape == (
+            4,
+            9216,
+        )  # fc7, pool5
+        assert sppnet.sppnet_zf5(heads=2).heads.bbox[1].weight.shape == (4, 12_800)
 
 
 def test_names():
@@ -396,3 +402,29 @@ def test_fast_rcnn_trains_its_convolutions_and_truncates_its_dense_layers():
     assert net.fc6[0].weight.shape == (128, 64 * 7 * 7)
     with pytest.raises(ValueError, match="rank must lie in"):
         fast_rcnn.truncated(nn.Linear(3, 4), 5)
+
+
+@pytest.mark.parametrize(("scale", "box"), [(1.0, [7, 7, 15, 15]), (0.5, [14, 14, 30, 30])])
+def test_fast_rcnn_pools_the_cells_that_a_box_touches(scale, box):
+    """Cells of 4 x 4 (enlarged) pixels: a box from 7 to 15 touches cells 1, 2 and 3, as a bright cell at a time shows."""
+    net = fast_rcnn.FastRCNN(nn.AvgPool2d(4), 1, 4, 2, 1, 3, 0.0, in_channels=1, centre=2.0, scale=scale).eval()
+    seen, net.fc6 = [], nn.Identity()
+    net.fc7 = net.cls_score = net.bbox_pred = nn.Identity()
+    side = round(32 / scale)
+    for cell in range(8):
+        x = np.zeros((1, 1, side, side), np.float32)
+        x[..., round(4 * cell / scale) : round(4 * cell / scale + 4 / scale), :] = 1
+        seen.append(net.predict(Tensor(x), [np.array([box], np.float32)])[0].item() > 0.9)
+    assert np.flatnonzero(seen).tolist() == [1, 2, 3]
+
+
+def test_box_regressions_look_at_maps_and_svms_at_the_dense_layer():
+    scenes = SceneMaker("digits", "train", 64).draw(3, seed=0)
+    proposals = [np.concatenate([b, b + 2]) for b in scenes.boxes]
+    for net in (rcnn.rcnn_small(), sppnet.sppnet_small()):
+        rows, maps = net.eval().describe(Tensor(scenes.inputs()), proposals)
+        assert (
+            rows.shape == (sum(map(len, proposals)), 128) and maps.shape[1] == net.heads.bbox[0].weight.shape[1] > 3000
+        )
+        np.testing.assert_array_equal(net.embed(Tensor(scenes.inputs()), proposals).array, rows.array)
+        assert all(t.shape[0] == 0 for t in net.describe(fd.zeros(1, 1, 64, 64), [np.zeros((0, 4))]))

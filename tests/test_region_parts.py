@@ -219,6 +219,7 @@ def test_region_heads_learn_scores_and_boxes():
             targets.append({"boxes": truth[None], "labels": np.array([label])}),
         )
     heads = D.RegionClassifier(5, 2, C=1.0, ridge_strength=1e-3).fit(features, boxes, targets)
+    heads.fit_boxes(features, boxes, targets)
     found = heads.detect(features[0][1:10], boxes[0][1:10], (100, 100))
     assert (
         found["labels"][0] == targets[0]["labels"][0]

@@ -24,6 +24,9 @@ class FastRCNN(nn.Module):
 
     features     image -> maps; channels and stride of them
     sampler      RoISampler: 64 regions an image, a quarter of them objects, background with an IoU in [.1, .5)
+    centre       of the first cell's receptive field in the (enlarged) image; RoI pooling takes it to be 0
+    scale        the image is enlarged by it before: regions should be as large as what the convolutions learned from (the paper
+                 brings the shorter side to 600 pixels)
 
     Call         model(images (N, C, H, W), proposals: one (P, 4) an image, targets) in training
                  -> {"loss_classifier", "loss_box_reg"}
@@ -33,11 +36,11 @@ class FastRCNN(nn.Module):
 
     def __init__(
         self, features, channels, stride, num_classes=21, pool=7, hidden=4096, dropout=0.5, sampler=None, in_channels=3,
-        mode="pool", score=0.05, iou=0.3, most=100,
+        mode="pool", score=0.05, iou=0.3, most=100, centre=0.0, scale=1.0,
     ):  # fmt: skip
         super().__init__()
         self.features, self.num_classes, self.in_channels = features, num_classes, in_channels
-        self.pooler = RoIPooler((1 / stride,), pool, mode)
+        self.pooler, self.centre, self.scale = RoIPooler((1 / stride,), pool, mode), centre, scale
         self.fc6, self.fc7 = nn.Linear(channels * pool * pool, hidden), nn.Linear(hidden, hidden)
         self.cls_score, self.bbox_pred = nn.Linear(hidden, num_classes), nn.Linear(hidden, 4 * num_classes)
         for layer, std in ((self.cls_score, 0.01), (self.bbox_pred, 0.001)):
@@ -49,7 +52,11 @@ class FastRCNN(nn.Module):
 
     def predict(self, images, boxes):
         """(scores (R, K), offsets (R, 4 K)) of all boxes of all images."""
-        x = self.pooler([self.features(images)], boxes).flatten(1)
+        if self.scale != 1:
+            size = tuple(round(side * self.scale) for side in images.shape[2:])
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        windows = [b * np.float32(self.scale) - np.float32(self.centre) for b in boxes]
+        x = self.pooler([self.features(images)], windows).flatten(1)
         x = self.drop(F.relu(self.fc6(x)))
         x = self.drop(F.relu(self.fc7(x)))
         return self.cls_score(x), self.bbox_pred(x)
@@ -100,15 +107,19 @@ def fastrcnn_vgg16(num_classes=21) -> FastRCNN:
     return FastRCNN(nn.Sequential(*list(vgg16().features)[:-1]), 512, 16, num_classes)
 
 
-def fastrcnn_small(num_classes=11, in_channels=1, features=None, hidden=128, seed=None) -> FastRCNN:
+def fastrcnn_small(num_classes=11, in_channels=1, features=None, hidden=128, seed=None, scale=1.25) -> FastRCNN:
     """The same class for scenes, on ConvStages of stride 4; half of 64 regions are objects, without dropout.
 
     Background overlaps an object by a tenth to a half, as in the paper. Regions of any overlap (0 to .5) would be texture for
     the most part: parts of digits, the hard ones, are then hardly ever seen, and stay in the way of what is right.
+
+    Images are enlarged by a quarter and windows are those of cells centred half a stride further, as in SPPNet. mAP on validation
+    scenes of three seeds: .93, .89, .91 without either, .93, .92, .92 with windows moved, .95, .93, .92 with both.
     """
     features = features or ConvStages(in_channels, (16, 32, 64))
     sampler = RoISampler(64, 0.5, 0.5, (0.1, 0.5), seed=seed)
-    return FastRCNN(features, features.out_channels, features.stride, num_classes, 7, hidden, 0.0, sampler, in_channels)
+    sizes, middle = (features.out_channels, features.stride, num_classes, 7, hidden), features.stride / 2
+    return FastRCNN(features, *sizes, 0.0, sampler, in_channels, centre=middle, scale=scale)
 
 
 def loss(losses) -> Tensor:

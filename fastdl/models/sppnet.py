@@ -1,7 +1,8 @@
 """SPPNet: the convolutions see the image once; a pyramid of bins makes one length of every region, and of every image.
 
     image -> conv1..conv5 once -> the window of each region, maxima over 1x1, 2x2, 3x3 and 6x6 bins (50 x 256 = 12,800)
-          -> fc6 4096 -> fc7 4096 -> SVMs and box regressions, as in R-CNN;  or -> fc8: classes of an image of any size
+          -> fc6 4096 -> fc7 4096 -> SVMs, as in R-CNN (its box regressions look at the bins);
+          or -> fc8: classes of an image of any size
 
 ZF-5: 96 7x7 s2, pool 3 s2, 256 5x5 s2, pool 3 s2, 384, 384, 256 3x3. 77,037,672 parameters with 1,000 classes.
 
@@ -15,7 +16,7 @@ import numpy as np
 from fastdl import nn
 from fastdl.autograd import Tensor
 from fastdl.detection.backbone import ConvStages, need_images, need_proposals
-from fastdl.detection.region_classifier import RegionClassifier
+from fastdl.detection.region_classifier import RegionClassifier, detect_regions
 from fastdl.nn import functional as F
 from fastdl.ops.roi import roi_pool
 from fastdl.ops.shape import cat
@@ -74,7 +75,10 @@ class SPPNet(nn.Module):
         self.spp = SpatialPyramidPool(levels)
         self.fc6, self.fc7 = nn.Linear(channels * self.spp.bins, hidden), nn.Linear(hidden, hidden)
         self.fc8, self.drop = nn.Linear(hidden, num_classes), nn.Dropout(dropout)
-        self.register_module("heads", RegionClassifier(hidden, heads, ridge_strength=ridge) if heads else None)
+        bins = channels * self.spp.bins
+        self.register_module(
+            "heads", RegionClassifier(hidden, heads, ridge_strength=ridge, places=bins) if heads else None
+        )
 
     def _dense(self, x):
         x = self.drop(F.relu(self.fc6(x)))
@@ -110,20 +114,23 @@ class SPPNet(nn.Module):
         return self.spp(maps, [to_cells(b, self.stride / self.scale, *size, centre) for b in boxes])
 
     def embed(self, images, boxes):
-        """(K, hidden) features of all regions: the convolutions run once an image."""
+        """(K, hidden) features of all regions, for the SVMs: the convolutions run once an image."""
+        return self.describe(images, boxes)[0]
+
+    def describe(self, images, boxes):
+        """(fc7 (K, hidden), pyramid (K, C bins)) of all regions: what the SVMs and what the box regressions look at."""
         need_proposals(images, boxes, "SPPNet")
         if not sum(map(len, boxes)):
-            return Tensor(np.zeros((0, self.fc7.out_features), np.float32))
-        return self._dense(self.pyramid(images, boxes))
+            return tuple(Tensor(np.zeros((0, n), np.float32)) for n in (self.fc7.out_features, self.fc6.in_features))
+        bins = self.pyramid(images, boxes)
+        return self._dense(bins), bins
 
     def detect(self, images, proposals, **options):
         if len(images) == 0:
             return []
         if self.heads is None:
             raise ValueError("SPPNet: it was made without detection heads; hint: heads=20 makes them")
-        features = self.embed(images, proposals).array
-        ends, size = np.cumsum([len(p) for p in proposals]), tuple(images.shape[2:])
-        return [self.heads.detect(features[e - len(p) : e], p, size, **options) for e, p in zip(ends, proposals)]
+        return detect_regions(self, images, proposals, **options)
 
 
 def sppnet_zf5(num_classes=1000, heads=0) -> SPPNet:
@@ -152,7 +159,7 @@ def sppnet_small(
     sizes = features.out_channels, features.stride, num_classes, levels, hidden
     middle = features.stride / 2  # a cell comes from stride x stride pixels, and what is around them
     return SPPNet(
-        features, *sizes, dropout=0.3, in_channels=in_channels, heads=heads, ridge=10.0, centre=middle, scale=scale
+        features, *sizes, dropout=0.3, in_channels=in_channels, heads=heads, ridge=100.0, centre=middle, scale=scale
     )
 
 

@@ -85,13 +85,20 @@ def fine_tune(model, scenes, stats, proposals, steps, images=16, each=8, lr=2e-3
 def fit_heads(model, scenes, stats, proposals, seed=0):
     """SVMs and box regressions of R-CNN or SPPNet from the features of the proposals and truths."""
     model.eval()
-    boxes, features = with_truth(proposals, scenes), []
+    boxes, targets = with_truth(proposals, scenes), scenes.targets()
+    features, places, near = [], [], [model.heads.near(b, t) for b, t in zip(boxes, targets)]
     with no_grad():
         for k in range(0, len(boxes), 10):
             part = boxes[k : k + 10]
-            rows = model.embed(Tensor(scenes[k : k + 10].inputs(*stats)), part).array
-            features += np.split(rows, np.cumsum([len(b) for b in part])[:-1])
-    model.heads.fit(features, boxes, scenes.targets(), seed)
+            rows, maps = (t.array for t in model.describe(Tensor(scenes[k : k + 10].inputs(*stats)), part))
+            ends = np.cumsum([len(b) for b in part])[:-1]
+            features += np.split(rows, ends)
+            places += [
+                m[some] for m, some in zip(np.split(maps, ends), near[k : k + 10])
+            ]  # the others are too many to keep
+    model.heads.fit(features, boxes, targets, seed)
+    if sum(map(len, near)):
+        model.heads.fit_boxes(places, [b[some] for b, some in zip(boxes, near)], targets)
 
 
 def train_fast_rcnn(model, scenes, stats, proposals, steps, images=4, lr=2e-3, seed=0):
