@@ -88,6 +88,22 @@ def test_published_size():
     assert sum(p.numel() for p in model.parameters()) == 160e6 + 80e6 + 2 * stack + 80e6 + 80_000  # 384 M with rounding
 
 
+def test_scaled_scores_are_the_same_network_with_smaller_keys():
+    """Dividing the scores is dividing W; and only dot products can be scaled."""
+    models = []
+    for scaled in (False, True):
+        manual_seed(0)
+        models.append(Seq2Seq(9, 9, hidden=16, attention="luong", scaled=scaled))
+    plain, scaled = models
+    src, tgt = np.arange(10).reshape(2, 5) % 9, np.arange(6).reshape(2, 3) + 1
+    assert np.abs(plain(src, tgt).array - scaled(src, tgt).array).max() > 1e-5
+    plain.decoder.attention.W.weight.array[...] /= 4.0  # the root of 16
+    np.testing.assert_allclose(plain(src, tgt).array, scaled(src, tgt).array, atol=1e-6)
+    for settings in ({}, {"attention": "bahdanau"}, {"attention": "luong", "score": "concat"}):
+        with pytest.raises(ValueError, match="scaled=True needs"):
+            Seq2Seq(9, 9, hidden=16, scaled=True, **settings)
+
+
 def test_it_learns_to_reverse():
     manual_seed(0)
     model = Seq2Seq(8, 8, hidden=32, attention="luong")

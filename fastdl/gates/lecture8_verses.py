@@ -26,7 +26,7 @@ def _make(name, vocab, d):
             dim_feedforward=4 * d, dropout=0.1, norm_first=True, shared="output", max_len=64,
         )  # fmt: skip
     attention = "luong" if name == "attention" else None
-    return seq2seq.Seq2Seq(vocab, vocab, hidden=d, embed=d, attention=attention, dropout=0.1, tied=True)
+    return seq2seq.Seq2Seq(vocab, vocab, hidden=d, embed=d, attention=attention, scaled=bool(attention), dropout=0.1, tied=True)
 
 
 def start(model, lexicon, rng):

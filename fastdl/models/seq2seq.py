@@ -4,6 +4,8 @@
     target: without attention from the last state alone; with it every step looks at a weighted mean of the source states:
       Bahdanau  e_ij = v . tanh(W s_i-1 + U h_j), the mean is part of the step's input and of the output
       Luong     e_ij = s_i . W h_j (general), s_i . h_j (dot) or v . tanh(W [s_i; h_j]) (concat), the mean joins the output only
+                scaled=True divides e_ij by sqrt(H), as the Transformer does: large scores put all weight on one place before
+                anything is learned, and no gradient leads away from it
 
 Ref  Cho et al. 2014, arXiv 1406.1078 (GRU encoder-decoder); Sutskever, Vinyals, Le 2014, arXiv 1409.3215 (deep LSTM, reversed
      source); Bahdanau, Cho, Bengio 2015, arXiv 1409.0473; Luong, Pham, Manning 2015, arXiv 1508.04025.
@@ -34,6 +36,7 @@ class Seq2SeqConfig:
     embed: int | None = None  # half of hidden
     attention: str | None = None  # or "bahdanau", "luong"
     score: str = "general"  # of Luong's: "general", "dot", "concat"
+    scaled: bool = False  # scores of Luong's "general" and "dot" divided by the root of hidden
     bidirectional: bool = True
     reverse_source: bool = False
     num_layers: int = 1
@@ -86,9 +89,10 @@ class Attention(nn.Module):
     Shapes      query (N, T, H), keys and memory (N, S, .), mask (N, 1, S) True at tokens -> context (N, T, M), weights (N, T, S)
     """
 
-    def __init__(self, kind, hidden, memory):
+    def __init__(self, kind, hidden, memory, scaled=False):
         super().__init__()
         self.kind = kind
+        self.scale = hidden**-0.5 if scaled else 1.0
         if kind == "dot" and hidden != memory:
             raise ValueError(
                 f"Seq2Seq: score='dot' needs states of one size; the source has {memory}, the target {hidden}"
@@ -109,7 +113,7 @@ class Attention(nn.Module):
         if self.kind in ("bahdanau", "concat"):
             scores = self.v(F.tanh(self.W(query).unsqueeze(2) + keys.unsqueeze(1))).squeeze(3)  # (N, T, S)
         else:
-            scores = query @ keys.transpose(1, 2)
+            scores = (query * self.scale if self.scale != 1 else query) @ keys.transpose(1, 2)
         weights = F.softmax(scores.masked_fill(Tensor(~mask), -1e9), -1)
         return weights @ memory, weights
 
@@ -125,7 +129,7 @@ class Decoder(nn.Module):
         fed = memory if c.attention == "bahdanau" else 0
         self.rnn = _layer(c, embed + fed, False)
         kind = c.score if c.attention == "luong" else c.attention
-        self.attention = None if c.attention is None else Attention(kind, c.hidden, memory)
+        self.attention = None if c.attention is None else Attention(kind, c.hidden, memory, c.scaled)
         self.combine = None if c.attention is None else nn.Linear(c.hidden + memory, c.hidden)
         self.output = nn.Linear(c.hidden, c.tgt_vocab)
         if c.tied:
@@ -182,6 +186,8 @@ class Seq2Seq(nn.Module):
             self.config = c = Seq2SeqConfig(**{**vars(c), "attention": None})
         if c.score not in ("general", "dot", "concat"):
             raise ValueError(f"Seq2Seq: score is general, dot or concat; got {c.score!r}")
+        if c.scaled and not (c.attention == "luong" and c.score in ("general", "dot")):
+            raise ValueError(f"Seq2Seq: scaled=True needs attention='luong' with score general or dot; got {c}")
         embed = c.embed or (c.hidden if c.tied else max(1, c.hidden // 2))
         if c.tied and embed != c.hidden:
             raise ValueError(f"Seq2Seq: tied=True needs embed={c.hidden}, the size of the states; got embed={c.embed}")
