@@ -7,9 +7,21 @@ import numpy as np
 
 from fastdl.cli_common import use_machine
 
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
 
 def _open(args, names):
     args.model = args.model or names[0]
+    if args.model not in names and not Path(args.model).exists():
+        wanted = " or ".join(names)
+        raise ValueError(
+            f"{args.model} is neither a file of weights nor {wanted}; give what `fastdl train {names[0]}` wrote, or leave it out: "
+            f"{names[0]} comes with fastdl"
+        )
+    if Path(args.model).suffix.lower() in PICTURES:
+        raise ValueError(
+            f"{args.model} is a picture where weights were expected; one picture at a time, after the MODEL if any"
+        )
     for file in (args.model, args.image):
         if file not in names:
             with open(file, "rb"):  # the system's own words for a file that is missing or not readable

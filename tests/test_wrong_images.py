@@ -50,6 +50,23 @@ def test_bytes_are_no_inputs():
         with_shapes(models.fcn_small)(Tensor(np.zeros((1, 1, 16, 16), np.uint8)))
 
 
+@pytest.mark.parametrize("make", [models.yolo_small, models.fcn_small, models.lenet5, models.alexnet, models.vit_b_16])
+def test_arrays_and_lists_are_no_batches(make):
+    net = with_shapes(make)
+    call = net.detect if make is models.yolo_small else net
+    with pytest.raises(
+        ValueError, match=r"as a Tensor; got an array of shape \(1, 1, 64, 64\); hint: fastdl\.tensor\(x\)"
+    ):
+        call(np.zeros((1, 1, 64, 64), np.float32))
+    with pytest.raises(ValueError, match=r"as a Tensor; got a list of 2; hint: fastdl\.stack\(x\)"):
+        call([fd.zeros(1, 64, 64)] * 2)
+
+
+def test_a_detector_of_no_images_finds_nothing():
+    for call in (models.yolo_small().eval().detect, models.fasterrcnn_small().eval()):
+        assert call([]) == [] and call(fd.zeros(0, 1, 64, 64)) == []
+
+
 def test_boxes_beyond_the_image_and_proposals_that_are_missing():
     x, away = fd.zeros(1, 1, 64, 64), boxes([-90, -90, -50, -50], [100, 100, 120, 130])
     for net in (models.rcnn_small().eval(), models.sppnet_small().eval()):
@@ -134,3 +151,15 @@ def test_a_model_of_another_recipe_or_one_that_does_not_come_along(files, capsys
     assert "holds no weights of LeNet-5" in capsys.readouterr().err
     assert fastdl_cli.main(["detect", "faster_rcnn", str(files / "grey.png")]) == 2
     assert "make them: fastdl train faster_rcnn" in capsys.readouterr().err
+
+
+def test_names_that_are_no_model_and_two_pictures(files, capsys):
+    for command, args, words in (
+        ("detect", ["resnet50", "grey.png"], "resnet50 is neither a file of weights nor yolo or faster_rcnn"),
+        ("segment", ["yolo", "grey.png"], "yolo is neither a file of weights nor fcn"),
+        ("detect", ["grey.png", "grey.png"], "is a picture where weights were expected"),
+    ):
+        args = [str(files / a) if a.endswith(".png") else a for a in args]
+        assert fastdl_cli.main([command, *args]) == 2
+        said = capsys.readouterr()
+        assert words in said.err and not said.out

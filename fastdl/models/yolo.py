@@ -147,16 +147,16 @@ class YOLOv1(nn.Module):
 
         With head="conv" images may have any size: they get as many cells as they need, of the pixels that a cell always had.
         """
-        if len(x.shape) == 4 and x.shape[0] == 0:
+        if len(x) == 0:
             return []
         c = self.config
+        need_images(x, c.in_channels, "YOLOv1")
         if c.head == "fc" or tuple(x.shape[2:]) == (c.size, c.size):
             return decode(self(x).array, c.B, c.size, score, iou, most)
         return self._detect_any(x, score, iou, most)
 
     def _detect_any(self, x, score, iou, most):
         c = self.config
-        need_images(x, c.in_channels, "YOLOv1")
         (H, W), cell = x.shape[2:], c.size // c.S
         side = -(-max(H, W) // cell) * cell
         y = self.head(self.features(F.pad(x, (0, side - W, 0, side - H)))).array.transpose(0, 2, 3, 1).copy()

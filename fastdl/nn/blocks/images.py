@@ -1,5 +1,7 @@
 """What every image network does first: look at the shape of its input, and scale its widths."""
 
+import numpy as np
+
 
 def scaled(channels: int, width_mult: float) -> int:
     """`channels` times width_mult, rounded, at least 1."""
@@ -8,8 +10,12 @@ def scaled(channels: int, width_mult: float) -> int:
 
 def check_images(name: str, x, channels: int, least: int = 1, why: str = "") -> None:
     """A ValueError unless x has shape (N, channels, H, W) with H and W of at least `least`."""
-    shape = tuple(x.shape)
     wanted = f"{name}: expected images (N, {channels}, H, W)"
+    if isinstance(x, (np.ndarray, list, tuple)):
+        given = f"an array of shape {x.shape}" if isinstance(x, np.ndarray) else f"a {type(x).__name__} of {len(x)}"
+        how = "fastdl.tensor(x)" if isinstance(x, np.ndarray) else "fastdl.stack(x) of tensors of one size"
+        raise ValueError(f"{wanted} as a Tensor; got {given}; hint: {how}")
+    shape = tuple(x.shape)
     if len(shape) != 4:
         hint = "; hint: x.unsqueeze(0) makes a batch of one" if len(shape) == 3 else ""
         raise ValueError(f"{wanted}; got shape {shape}{hint}")
