@@ -2,13 +2,14 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fastdl_cli
 from fastdl.data import mnist5k
-from fastdl.recipes import _samples, dcgan, nade, vae
+from fastdl.recipes import _adversarial, _samples, dcgan, nade, vae
 
 
 def test_grid_and_reports(tmp_path):
@@ -69,6 +70,15 @@ def test_emoji_recipe(tmp_path):
 
     result = cyclegan.run(out=tmp_path, epochs=1, progress=False, ngf=4, blocks=1)
     assert "L1 to the true Twitter drawing" in result["metrics"] and sys.modules["fastdl.recipes.cyclegan"]
+
+
+def test_only_the_few_emoji_are_changed_before_the_discriminator(monkeypatch):
+    given = []
+    monkeypatch.setattr(_adversarial, "images", lambda settings: (np.zeros((64, 3, 8, 8), np.float32), None))
+    model = SimpleNamespace(fit=lambda x, **settings: given.append(settings.get("augment", ())))
+    for data, augment in (("emoji", True), ("emoji", False), ("mnist", True)):
+        _adversarial.learn(model, 1, 0, {**dcgan.SETTINGS, "data": data, "augment": augment}, None)
+    assert given == [("colour", "shift", "cutout"), (), ()]
 
 
 @pytest.mark.slow

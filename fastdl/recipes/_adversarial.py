@@ -5,6 +5,7 @@ emoji   both drawings of each emoji at 32x32, judged in the features of a classi
 """
 
 from fastdl.autograd import no_grad
+from fastdl.gan.augment import POLICIES
 from fastdl.metrics import digit_frechet_distance
 from fastdl.recipes import _emoji
 from fastdl.recipes._samples import digits_in_0_1, gaussian_distance, judge_digits
@@ -19,9 +20,14 @@ def images(settings):
 
 
 def learn(model, epochs, seed, settings, keep):
-    """model.fit on the training images, epochs of 64 images a step; loss, g_lr and d_lr from settings."""
+    """model.fit on the training images, epochs of 64 images a step; loss, g_lr and d_lr from settings.
+
+    settings["augment"]: what the discriminator sees of emoji is changed at random (gan/augment.py): they are few.
+    """
     train, _ = images(settings)
     rates = {name: settings[name] for name in ("loss", "g_lr", "d_lr")}
+    if settings.get("augment") and settings["data"] == "emoji":
+        rates["augment"] = POLICIES
     return model.fit(train * 2 - 1, steps=epochs * (len(train) // 64), seed=seed, keep=keep, **rates)
 
 

@@ -9,9 +9,10 @@ from fastdl.models.dcgan import DCGAN
 from fastdl.recipes import _generative
 from fastdl.recipes._adversarial import DATA, judge, learn, pictures  # noqa: F401  (parts of this recipe, see _generative.py)
 
-EPOCHS = {"mnist": 16, "emoji": 20}
+EPOCHS = {"mnist": 16, "emoji": 25}
 SETTINGS = {
     "data": "mnist", "loss": "nonsaturating", "latent": 64, "ngf": 64, "ndf": 32, "g_lr": 5e-4, "d_lr": 2e-4,
+    "augment": True,
 }  # fmt: skip
 
 
