@@ -311,6 +311,19 @@ def test_transformer_decodes_the_same_with_and_without_cache():
     assert len(model.generate(src, 8, num_beams=4)) == 3
 
 
+def test_embedding_dropout_stands_apart_from_that_of_the_layers():
+    sizes = {"src_vocab": 9, "tgt_vocab": 9, "d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_len": 8}
+    ids = np.arange(1, 9).reshape(2, 4)
+
+    def moves(**rates):
+        model = transformer.Transformer(**sizes, **rates).train()
+        return not np.array_equal(model(ids, ids).array, model(ids, ids).array)
+
+    assert [moves(dropout=0.5), moves(dropout=0.0), moves(dropout=0.0, embedding_dropout=0.5)] == [True, False, True]
+    model = transformer.Transformer(**sizes, dropout=0.5, embedding_dropout=0.0)
+    assert model.dropout.p == 0.0 and model.encoder.layers[0].dropout.p == 0.5
+
+
 def test_transformer_edges():
     model = transformer.Transformer(**SMALL_TRANSFORMER).eval()
     src = np.array([[0, 0, 0], [5, 6, 7]])

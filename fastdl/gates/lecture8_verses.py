@@ -15,18 +15,21 @@ from fastdl.optim import Adam
 from fastdl.random import manual_seed
 from fastdl.recipes._pairs import dictionary, verses
 
-PIECES, WIDTH, STEPS, TOKENS, BEAMS = 3000, 128, 1600, 700, 4
-RATES = {"no attention": 4e-3, "attention": 4e-3, "Transformer": 4e-3}
+PIECES, WIDTH, STEPS, TOKENS = 3000, 128, 1600, 700
+RATES = {"no attention": 4e-3, "attention": 4e-3, "Transformer": 3e-3}
+BEAMS, PENALTY = 4, 1.0
 
 
 def _make(name, vocab, d):
     if name == "Transformer":
         return transformer.Transformer(
             src_vocab=vocab, tgt_vocab=vocab, d_model=d, nhead=4, num_encoder_layers=2, num_decoder_layers=2,
-            dim_feedforward=4 * d, dropout=0.1, norm_first=True, shared="output", max_len=64,
+            dim_feedforward=4 * d, dropout=0.0, embedding_dropout=0.2, norm_first=True, shared="output", max_len=64,
         )  # fmt: skip
     attention = "luong" if name == "attention" else None
-    return seq2seq.Seq2Seq(vocab, vocab, hidden=d, embed=d, attention=attention, scaled=bool(attention), dropout=0.1, tied=True)
+    return seq2seq.Seq2Seq(
+        vocab, vocab, hidden=d, embed=d, attention=attention, scaled=bool(attention), dropout=0.1, tied=True
+    )
 
 
 def start(model, lexicon, rng):
@@ -117,10 +120,16 @@ def score(answers, references):
 def verses_en_es(seed=0, smoke=False):
     """Verses of up to 20 words from English to Spanish: GRU without and with attention, Transformer; BLEU of free running.
 
-    Each model gets the same pairs in 3,000 shared word pieces, width 128, dropout 0.1, number of steps, four beams; and the same
-    start: source vectors among the target's, by IBM Model 1 on the training pairs. Rates, sizes and steps were chosen on verses
-    kept out of the training part. Three trainings: allow 120 s for each, not for all. On seed 0 the Transformer (18.9) was above
-    the dictionary (10.3) and below the GRU with attention (20.3): expect its last claim to fail.
+    Each model gets the same pairs in 3,000 shared word pieces, width 128, number of steps, four beams; and the same start: source
+    vectors among the target's, by IBM Model 1 on the training pairs. Rates, dropout, length penalty and steps were chosen on verses
+    kept out of the training part. Three trainings: allow 120 s for each, not for all.
+
+    Luong's scores are divided by the root of the width: without that they put all weight on one place within 100 steps (largest
+    weight 1.00, agreement with IBM Model 1's links 0.003) and on some seeds never let go of it. Six passes over 7,520 pairs are
+    too few for dropout within the Transformer's layers: on validation verses 17.8, 19.8 and 21.3 BLEU with 0.2, 0.1 and 0, so only
+    its embeddings have it. The last claim is open: there the Transformer has 21.7 (seed 0; 20.3 on seed 1, with 0.1 and 4e-3),
+    attention 21.4 and 21.3 (seeds 0 and 1), though the Transformer's nats a piece of given text are lower by 0.4: what it loses, it
+    loses in running freely.
     """
     pairs, (data, test) = verse_pieces(10, 400, 0, 300, 10) if smoke else verse_pieces()
     references = [t for _, t in pairs[1]]
@@ -139,7 +148,7 @@ def verses_en_es(seed=0, smoke=False):
             found[name] = train(model, data, 30, 1e-2, rng, 400)
             continue
         train(model, data, STEPS, rate, rng)
-        beams = {"num_beams" if name == "Transformer" else "beam": BEAMS}
+        beams = {"num_beams" if name == "Transformer" else "beam": BEAMS, "length_penalty": PENALTY}
         with no_grad():
             found[name] = score(joined(translate(model, test, 100, max_len=40, **beams)), references)
     if smoke:

@@ -32,6 +32,7 @@ class TransformerConfig:
     num_decoder_layers: int = 6
     dim_feedforward: int = 2048
     dropout: float = 0.1
+    embedding_dropout: float | None = None  # of embedding + position; None: as dropout
     activation: str = "relu"
     norm_first: bool = False
     positions: str = "sinusoidal"  # or "learned"
@@ -84,7 +85,7 @@ class Transformer(nn.Module):
             init.normal_(embedding.weight, 0.0, c.d_model**-0.5)
         make = nn.SinusoidalPositionalEncoding if c.positions == "sinusoidal" else nn.LearnedPositionalEncoding
         self.src_positions, self.tgt_positions = make(c.d_model, c.max_len), make(c.d_model, c.max_len)
-        self.dropout = nn.Dropout(c.dropout)
+        self.dropout = nn.Dropout(c.dropout if c.embedding_dropout is None else c.embedding_dropout)
 
     def encode(self, src, maps=None):
         """Memory (N, S, d_model) of source tokens (N, S)."""
