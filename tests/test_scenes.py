@@ -74,3 +74,20 @@ def test_errors():
         SceneMaker(size=16)
     with pytest.raises(ValueError, match="half of chelsea"):
         SceneMaker("emoji", "train", size=200).draw(1)
+
+
+def test_mosaics_hold_every_texture_once_and_share_nothing_between_the_parts():
+    from fastdl.data import MosaicMaker
+
+    some = MosaicMaker("train", 40).draw(30, seed=3)
+    assert some.images.shape == (30, 1, 40, 40) and some.images.dtype == some.masks.dtype == np.uint8
+    assert all(set(np.unique(m)) <= {1, 2, 3} for m in some.masks) and len(some.classes) == 3
+    assert np.mean([len(np.unique(m)) for m in some.masks]) > 2.5  # a point near another may own little
+    again, other = MosaicMaker("train", 40).draw(30, seed=3), MosaicMaker("test", 40).draw(30, seed=3)
+    np.testing.assert_array_equal(some.images, again.images)
+    assert (some.images != other.images).any() and some.targets()[0]["boxes"].shape == (0, 4)
+    means = [[i[0][m == c].mean() for i, m in zip(some.images, some.masks) if (m == c).sum() > 60] for c in (1, 2, 3)]
+    assert max(abs(np.mean(a) - np.mean(b)) for a in means for b in means) < np.mean([np.std(m) for m in means])
+    for wrong in ({"part": "val"}, {"size": 4}, {"size": 4000}):
+        with pytest.raises(ValueError, match="MosaicMaker: part must be"):
+            MosaicMaker(**wrong)

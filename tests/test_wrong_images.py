@@ -60,6 +60,9 @@ def test_arrays_and_lists_are_no_batches(make):
         call(np.zeros((1, 1, 64, 64), np.float32))
     with pytest.raises(ValueError, match=r"as a Tensor; got a list of 2; hint: fastdl\.stack\(x\)"):
         call([fd.zeros(1, 64, 64)] * 2)
+    if make is models.lenet5:
+        with pytest.raises(ValueError, match="as a Tensor"):
+            call(np.zeros((1, 1, 28, 28), np.float32))
 
 
 def test_a_detector_of_no_images_finds_nothing():

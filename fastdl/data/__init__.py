@@ -18,6 +18,7 @@ from fastdl.data.loader import DataLoader, batch_rng, default_collate
 from fastdl.data.mixing import CutMix, Mixup, cutmix, mixed_loss, mixup
 from fastdl.data.mnist import mnist, mnist5k, read_idx
 from fastdl.data.model_figures import model_figures
+from fastdl.data.mosaics import MosaicMaker
 from fastdl.data.number_words import number_pairs, number_words
 from fastdl.data.photos import photos, texture_patches
 from fastdl.data.pride_and_prejudice import pride_and_prejudice
@@ -53,6 +54,7 @@ __all__ = [
     "Dataset",
     "ImageFolder",
     "Mixup",
+    "MosaicMaker",
     "ParallelText",
     "RandomSampler",
     "Sampler",

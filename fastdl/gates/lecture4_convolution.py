@@ -221,10 +221,12 @@ def bottleneck_digits(seed=0, smoke=False):
         config = ResNetConfig(block=block, layers=layers, width=width, in_channels=1, num_classes=10, small_input=True)
         return lambda classes: ResNet(config)
 
+    # Where the blocks stand and how long both train was chosen on 800 training images: .979 there, basic blocks .976. With 2, 2, 10
+    # blocks and 6 epochs it was .960 and .978: a net of 43 narrow layers had not yet learned what it can.
     split = data("mnist5k", 28, 500 if smoke else None)
     found = {}
-    for name, make in (("basic", build("basic", 6, (5, 5, 4))), ("bottleneck", build("bottleneck", 4, (2, 2, 10)))):
-        trainer, result = train(Plan(make, 6, rate=8e-3, batch=25 if smoke else 50), split, 2 if smoke else None, seed)
+    for name, make in (("basic", build("basic", 6, (5, 5, 4))), ("bottleneck", build("bottleneck", 4, (1, 4, 9)))):
+        trainer, result = train(Plan(make, 9, rate=8e-3, batch=25 if smoke else 50), split, 3 if smoke else None, seed)
         table = summary(trainer.model, (1, 1, 28, 28))
         found[name] = result["accuracy"], table.total_params, table.total_macs
     basic, narrow = found["basic"], found["bottleneck"]
@@ -238,7 +240,7 @@ def bottleneck_digits(seed=0, smoke=False):
             "test accuracy, MNIST 5k",
             narrow[0],
             ">=",
-            basic[0] - 0.01 if not smoke else 0.15,
+            basic[0] - 0.01 if not smoke else 0.25,
             ("basic blocks", basic[0]),
         ),
     ]

@@ -10,6 +10,7 @@ import fastdl
 from fastdl.autograd import Tensor, no_grad
 from fastdl.data import SceneMaker, mnist5k, tables
 from fastdl.detection import BoxCoder, LinearSVM, OneVsRestSVM, box_iou, ridge
+from fastdl.detection.roi_heads import detections
 from fastdl.gates import Claim, gate
 from fastdl.metrics import mean_average_precision
 from fastdl.models.fast_rcnn import fastrcnn_small
@@ -110,13 +111,14 @@ def linear_svm(seed=0, smoke=False):
     right = float(((svm.decision((u - mean) / std) > 0) == (v > 0)).mean())
     commoner = float(max(np.mean(v > 0), np.mean(v <= 0)))
     (x, y), (u, v) = ([t.array for t in part.tensors] for part in digits())
-    many = OneVsRestSVM(C=0.05, passes=100, seed=seed).fit(x.reshape(len(x), -1), y)
+    # five folds of the training part: C = .05 .942, .1 .950, .2 .953, .5 .958, 1 .957
+    many = OneVsRestSVM(C=0.5, passes=100, seed=seed).fit(x.reshape(len(x), -1), y)
     commonest = float(np.bincount(v).max() / len(v))
     digits_right = float((many.predict(u.reshape(len(u), -1)) == v).mean())
     return [
         Claim("test accuracy, breast_cancer", right, ">=", 0.95, ("always the commoner class", commoner)),
         Claim("relative duality gap", svm.gap, "<=", 1e-3),
-        Claim("test accuracy, digits 8x8", digits_right, ">=", 0.93, ("the commonest class", commonest)),
+        Claim("test accuracy, digits 8x8", digits_right, ">=", 0.95, ("the commonest class", commonest)),
     ]  # fmt: skip
 
 
@@ -152,6 +154,14 @@ def box_regression(seed=0, smoke=False):
     return [Claim("mean IoU after regression", after, ">=", before + 0.03 if smoke else 0.75, ("before it", before))]
 
 
+def softmax_detections(net, x, proposals):
+    """What R-CNN finds by the scores that fine-tuning ended with, in place of its SVMs; boxes as proposed, labels from 1."""
+    scores = net(x, proposals)
+    offsets = Tensor(np.zeros((len(scores), 4 * scores.shape[1]), np.float32))
+    sizes = [tuple(x.shape[2:])] * len(proposals)
+    return detections(scores, offsets, proposals, sizes, BoxCoder(), score=0.01, iou=0.3)
+
+
 @gate(entry=69, name="rcnn")
 def rcnn(seed=0, smoke=False):
     """R-CNN: selective search, a CNN on every warped region, an SVM and a box regression a class, on held-out scenes."""
@@ -163,9 +173,14 @@ def rcnn(seed=0, smoke=False):
         return [Claim("mAP@0.5, 15 steps", full, ">=", 0.005, ("a network that says nothing", 0.0)),
                 Claim("scores are finite", float(np.isfinite(scores).mean()), "==", 1.0)]  # fmt: skip
     exact = judge(net.detect, test, stats, proposals, iou=0.75)["map"]
-    plain = judge(lambda x, p: net.detect(x, p, regress=False), test, stats, proposals, iou=0.75)["map"]
+    plain, loose = (
+        judge(lambda x, p: net.detect(x, p, regress=False), test, stats, proposals, iou=iou)["map"]
+        for iou in (0.75, 0.5)
+    )
+    softmax = judge(lambda x, p: softmax_detections(net, x, p), test, stats, proposals, 1)["map"]
     return [
         Claim("mAP@0.5", full, ">=", 0.70, ("sliding window, nearest digit", sliding_baseline(test))),
+        Claim("mAP@0.5 of the SVMs, without box regression", loose, ">=", 0.50, ("softmax in their place", softmax)),
         Claim("gain of box regression, mAP@0.75", exact - plain, ">=", 0.0, ("without it", plain)),
     ]
 

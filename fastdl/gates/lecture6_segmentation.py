@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastdl.autograd import Tensor, no_grad
-from fastdl.data import SceneMaker, mnist5k
+from fastdl.data import MosaicMaker, SceneMaker, mnist5k
 from fastdl.gates import Claim, gate
 from fastdl.metrics import SegmentationScore
 from fastdl.models.convolutionalize import convolutionalize
@@ -54,6 +54,33 @@ def fcn_scenes(seed=0, smoke=False):
         Claim("mean IoU, stride 2", fine.mean_iou(), ">=", 0.55, baseline),
         Claim("gain over stride 8", fine.mean_iou() - coarse.mean_iou(), ">=", 0.10, ("stride 8", coarse.mean_iou())),
     ]
+
+
+def _nearest_grey(train, test, side=9):
+    """Mean IoU of naming each pixel by the mean and deviation of the window around it: the class whose own are nearest."""
+
+    def windows(scenes):
+        x = np.pad(scenes.images[:, 0].astype(np.float32), ((0, 0), *((side // 2,) * 2,) * 2), mode="reflect")
+        around = np.lib.stride_tricks.sliding_window_view(x, (side, side), (1, 2))
+        return np.stack([around.mean((3, 4)), around.std((3, 4))], -1)
+
+    seen = windows(train)
+    spread = seen.reshape(-1, 2).std(0)
+    centres = np.stack([seen[train.masks == c + 1].mean(0) for c in range(len(train.classes))])
+    score = SegmentationScore(len(train.classes) + 1)
+    score.update((((windows(test)[..., None, :] - centres) / spread) ** 2).sum(-1).argmin(-1) + 1, test.masks)
+    return score.mean_iou()
+
+
+@gate(entry=64, name="fcn_textures")
+def fcn_textures(seed=0, smoke=False):
+    """FCN on mosaics of brick, grass and gravel: learned on the top halves of the photographs, judged on the bottom halves."""
+    maker, net = MosaicMaker("train", 64), fcn_small(num_classes=4)
+    stats, test = statistics(maker), MosaicMaker("test", 64).draw(40 if smoke else 200, seed=10_000)
+    one = lambda m, x, s: pixel_loss(m(x), Tensor(s.masks.astype(np.int64)))  # noqa: E731
+    fit(net, one, maker, stats, 1 if smoke else 2, scenes=640 if smoke else 1000, seed=seed)
+    value, grey = judge_masks(net, test, stats).mean_iou(), _nearest_grey(maker.draw(50, seed=1), test)
+    return [Claim("mean IoU", value, ">=", 0.4 if smoke else 0.80, ("nearest brightness and contrast", grey))]
 
 
 @gate(entry=66, name="heatmap")

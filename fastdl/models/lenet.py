@@ -53,7 +53,7 @@ class LeNet5(nn.Module):
     def features(self, x):
         """(N, in_channels, 28, 28) -> (N, 400)."""
         act = F.relu if self.config.activation == "relu" else F.tanh
-        if tuple(getattr(x, "shape", ())[1:]) != (self.config.in_channels, 28, 28):
+        if not hasattr(x, "array") or tuple(x.shape[1:]) != (self.config.in_channels, 28, 28):
             check_images("LeNet5", x, self.config.in_channels)
             raise ValueError(f"LeNet5: images must be 28 x 28; got {tuple(x.shape[2:])}; hint: F.interpolate or F.pad")
         pool = F.max_pool2d if self.config.pool == "max" else F.avg_pool2d
