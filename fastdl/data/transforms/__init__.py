@@ -25,6 +25,7 @@ from fastdl.data.transforms.geometry import (
     affine_matrix,
     resample,
 )
+from fastdl.data.transforms.imagenet import imagenet_classes, imagenet_eval, ten_crop
 from fastdl.data.transforms.texture import Cutout, ElasticTransform, GaussianBlur, GaussianNoise, RandomErasing
 
 __all__ = [
@@ -56,5 +57,8 @@ __all__ = [
     "adjust_hue",
     "adjust_saturation",
     "affine_matrix",
+    "imagenet_classes",
+    "imagenet_eval",
     "resample",
+    "ten_crop",
 ]

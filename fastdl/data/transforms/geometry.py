@@ -212,8 +212,9 @@ class Resize(Affine):
     def matrix(self, size, N, rng):
         H, W = size
         if np.isscalar(self.size):
-            s = self.size / min(H, W)
-            out = (round(H * s), round(W * s)) if s > 0 else (0, 0)
+            out = (
+                tuple(int(self.size * n / min(H, W)) for n in (H, W)) if self.size > 0 else (0, 0)
+            )  # as torchvision rounds
         else:
             out = tuple(self.size)
         if min(out) < 1:
@@ -315,7 +316,7 @@ class CenterCrop(_Crop):
     """The window of `size` in the middle; beyond the image is `fill`."""
 
     def corner(self, size, N, rng):
-        middle = [math.floor((size[i] - self.size[i]) / 2) for i in (1, 0)]
+        middle = [round((size[i] - self.size[i]) / 2) for i in (1, 0)]  # halves to even, as torchvision
         return np.tile(middle, (N, 1))
 
 
