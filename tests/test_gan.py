@@ -414,6 +414,24 @@ def test_labelled_norm_is_instance_norm_with_a_scale_and_shift_of_the_labels():
     assert published < labelled and all(k.endswith("told.weight") for k in labelled - published)
 
 
+def test_stargan_takes_other_losses_and_brings_negatives_in_as_their_originals():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, -0.5, (6, 1, 16, 16)).astype(np.float32)
+    x[:, :, 4:8, 4:8] = 1
+    x[3:] *= -1
+    fd.manual_seed(0)
+    star = stargan.StarGAN(1, 16, 1, 4, 4, 1, 2, oriented=True, d_norm=True)
+    with fd.no_grad():
+        c = fd.tensor(np.ones((3, 1), np.float32))
+        a, b = (star.generator(fd.tensor(part), c).array for part in (x[:3], -x[:3]))
+    assert np.array_equal(a, b)  # tanh is odd: a negative is the same to G
+    log = star.fit(x, np.repeat([[0.0], [1.0]], 3, 0), 2, 3, n_critic=1, adversarial="lsgan", every=1)
+    assert {"d_loss", "g_class", "back"} <= set(log[0]) and "penalty" not in log[0]
+    for given, words in (({"adversarial": "ls"}, "must be wasserstein, minimax"), ({}, "without d_norm")):
+        with pytest.raises(ValueError, match=words):
+            star.fit(x, np.ones((6, 1)), 1, 3, **given)
+
+
 def test_stargan_that_copies_first_leaves_the_blank_image():
     """Ink on a tenth of the pixels: copying by the squared error gets below the error of the background alone."""
     fd.manual_seed(0)

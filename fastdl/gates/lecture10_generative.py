@@ -375,10 +375,10 @@ def stargan(seed=0, smoke=False):
     x, labels = styled(train[:600] if smoke else train, rng)
     test, shown = test[::5], shown[::5]  # they lie in the order of their classes
     xt, own = styled(test, rng)
-    model = StarGAN(5, 32, 3, 8 if smoke else 16, 8 if smoke else 16, 1 if smoke else 3, 3, labelled=True)
-    settings = {"batch_size": 8, "lr": 1e-3, "n_critic": 1, "lam_back": 25.0, "squared": 0.5, "seed": seed, "every": 10}
-    if not smoke:
-        settings |= {"copy_steps": 400, "ramp": 100, "lam_adversarial": 4.0, "noise": 0.5}
+    sizes = (8, 8, 1) if smoke else (16, 32, 3)
+    model = StarGAN(5, 32, 3, *sizes, 3, labelled=True, oriented=True, d_norm=True)
+    settings = {"batch_size": 8, "lr": 6e-4, "n_critic": 1, "adversarial": "lsgan", "lam_adversarial": 2.0, "every": 10}
+    settings |= {"copy_steps": 0 if smoke else 300, "seed": seed}
     log = model.fit(x, labels, steps=60 if smoke else 1300, **settings)
     if smoke:
         return [
