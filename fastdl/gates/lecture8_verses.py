@@ -129,7 +129,8 @@ def verses_en_es(seed=0, smoke=False):
     too few for dropout within the Transformer's layers: on validation verses 17.8, 19.8 and 21.3 BLEU with 0.2, 0.1 and 0, so only
     its embeddings have it. The last claim is open: there the Transformer has 21.7 (seed 0; 20.3 on seed 1, with 0.1 and 4e-3),
     attention 21.4 and 21.3 (seeds 0 and 1), though the Transformer's nats a piece of given text are lower by 0.4: what it loses, it
-    loses in running freely.
+    loses in running freely. On test verses, seed 0: 2.2 without attention, 19.6 with it, Transformer 19.0, dictionary 10.3:
+    expect the last claim to fail.
     """
     pairs, (data, test) = verse_pieces(10, 400, 0, 300, 10) if smoke else verse_pieces()
     references = [t for _, t in pairs[1]]
