@@ -70,7 +70,9 @@ def plot(records, path, title="", dpi=120) -> None:
         for name in group:
             panel.plot(x, [r.get(name) for r in epochs], marker=".", label=name.replace("_", " "))
         panel.set_xlabel("epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if len(set(x)) == 1:  # too narrow for two whole numbers
+            panel.set_xticks(x[:1])
         panel.set_ylabel(label)
         panel.grid(alpha=0.3)
         if group:
