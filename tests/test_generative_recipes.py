@@ -29,6 +29,13 @@ def test_grid_and_reports(tmp_path):
     assert _samples.gaussian_samples(train[:300], 5).shape == (5, 784)
 
 
+def test_walk_shows_one_picture_a_frame(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    _samples.save_walk(np.linspace(0, 1, 3 * 3 * 64).reshape(3, 3, 8, 8), tmp_path / "walk.gif")
+    with image.open(tmp_path / "walk.gif") as walk:
+        assert walk.size == (32, 32) and walk.n_frames == 4  # there and back
+
+
 def test_run_resume_and_sample(tmp_path, capsys):
     pytest.importorskip("PIL")
     out = tmp_path / "nade"

@@ -44,7 +44,7 @@ def save_walk(images, path, milliseconds=120) -> str | None:
         from PIL import Image
     except ImportError:
         return None
-    frames = [Image.fromarray(grid(image[None]).repeat(4, 0).repeat(4, 1)) for image in np.asarray(images)]
+    frames = [Image.fromarray(grid(image[None], columns=1).repeat(4, 0).repeat(4, 1)) for image in np.asarray(images)]
     frames += frames[-2:0:-1]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
     return str(path)
