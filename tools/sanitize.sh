@@ -46,7 +46,7 @@ kernels() {
     for isa in $($python -c 'from fastdl import _native; print(*_native.isas())'); do
         echo "ASan and UBSan, $isa"
         ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
-            FASTDL_ISA=$isa FASTDL_STRICT=1 pytest_in asan tests/test_kernels.py -k "cython and not large"
+            FASTDL_ISA=$isa FASTDL_STRICT=1 pytest_in asan tests/test_kernels.py tests/test_memory_order.py -k "(cython or joined) and not large"
     done
 }
 
