@@ -27,7 +27,11 @@ def vit_digits(seed=0, smoke=False):
 
 @gate(entry=100, name="vit_small_digits")
 def vit_small_digits(seed=0, smoke=False):
-    "The same class with patches of 2 pixels on digits of 8x8 pixels."
+    """The same class with patches of 2 pixels on digits of 8x8 pixels.
+
+    Weight decay 0.3, as the paper has it for networks that see ImageNet only (its table 3). On a fifth of the training part, kept
+    out: 97.2 % on average of three seeds, 96.9 with 0.1, 96.9 with 0.02 (two seeds).
+    """
     split = prepared(digits8x8(), 8)
     (x, y), (x_test, y_test) = ([t.array for t in part.tensors] for part in split)
 
@@ -36,7 +40,8 @@ def vit_small_digits(seed=0, smoke=False):
             image_size=8, patch=2, d=32, layers=3, heads=4, mlp=64, in_channels=1, num_classes=classes, dropout=0.0
         )
 
-    result = train(Plan(build, 60, rate=3e-3, batch=50, shift=0), split, 6 if smoke else None, seed)[1]
+    plan = Plan(build, 60, rate=3e-3, batch=50, weight_decay=0.3, shift=0)
+    result = train(plan, split, 6 if smoke else None, seed)[1]
     means = np.stack([x[y == c].mean(0).reshape(-1) for c in range(10)])
     guess = ((x_test.reshape(len(x_test), 1, -1) - means) ** 2).sum(2).argmin(1)
     baseline = ("nearest class mean", float((guess == y_test).mean()))
