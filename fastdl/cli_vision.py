@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fastdl.cli_common import use_machine
-
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+from fastdl.data.image_folder import ENDINGS
 
 
 def _open(args, names):
@@ -18,7 +17,7 @@ def _open(args, names):
             f"{args.model} is neither a file of weights nor {wanted}; give what `fastdl train {names[0]}` wrote, or leave it out: "
             f"{names[0]} comes with fastdl"
         )
-    if Path(args.model).suffix.lower() in PICTURES:
+    if Path(args.model).suffix.lower() in ENDINGS:
         raise ValueError(
             f"{args.model} is a picture where weights were expected; one picture at a time, after the MODEL if any"
         )

@@ -51,7 +51,7 @@ def test_nothing_is_shared_between_the_parts():
         train, test = ({p.tobytes() for p in part} for part in parts)
         assert not train & test
         assert all(module._sprites(kind, part)[2].min() > 0 for part in ("train", "test"))
-    top, bottom = (module._halves(("chelsea",), part, 3)[0] for part in ("train", "test"))
+    top, bottom = (module.photo_halves(("chelsea",), part, 3)[0] for part in ("train", "test"))
     np.testing.assert_array_equal(np.concatenate([top, bottom]), module.photos()["chelsea"])
 
 

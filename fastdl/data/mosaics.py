@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastdl.data.photos import TEXTURES
-from fastdl.data.scenes import Scenes, _halves
+from fastdl.data.scenes import Scenes, photo_halves
 
 
 class MosaicMaker:
@@ -27,7 +27,7 @@ class MosaicMaker:
         if part not in ("train", "test") or not 8 <= size <= 128:
             raise ValueError(f"MosaicMaker: part must be train or test and size in 8..128; got {part!r}, {size}")
         self.part, self.size = part, size
-        self._textures = [half[..., 0].astype(np.float32) for half in _halves(tuple(TEXTURES), part, 1)]
+        self._textures = [half[..., 0].astype(np.float32) for half in photo_halves(tuple(TEXTURES), part, 1)]
 
     def draw(self, n, seed=0) -> Scenes:
         """n mosaics, the same for the same seed; masks are class + 1 everywhere, boxes are empty."""

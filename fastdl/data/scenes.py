@@ -137,7 +137,7 @@ class SceneMaker:
         S = self.size
         if self.background == "plain":
             return np.full((n, S, S, self.colours), 127.5 * self.dim, np.float32)
-        halves = _halves(tuple(self.background), self.part, self.colours)
+        halves = photo_halves(tuple(self.background), self.part, self.colours)
         for name, half in zip(self.background, halves):
             if min(half.shape[:2]) < S:
                 raise ValueError(f"SceneMaker: half of {name} is {half.shape[:2]} pixels, too small for size {S}")
@@ -190,7 +190,7 @@ def _sprites(kind, part):
 
 
 @functools.cache
-def _halves(names, part, colours):
+def photo_halves(names, part, colours):
     """The half of every photograph that belongs to this part, (h, w, C) uint8."""
     out = []
     for name in names:

@@ -16,6 +16,14 @@ def need_images(x, channels, name, least=1):
         )
 
 
+def enlarged(images, scale):
+    """Images (N, C, H, W), their sides times `scale`, bilinearly."""
+    if scale == 1:
+        return images
+    size = tuple(round(side * scale) for side in images.shape[2:])
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+
+
 def need_proposals(images, proposals, name):
     """ValueError unless there is one array of boxes for every image."""
     if len(proposals) != len(images):

@@ -7,9 +7,8 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor
+from fastdl.data.transforms.imagenet import MEAN, STD
 from fastdl.nn import functional as F
-
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ImageTransform(nn.Module):
@@ -22,7 +21,7 @@ class ImageTransform(nn.Module):
     Call   transform(images) -> (batch (N, C, H, W), sizes [(h, w) of each resized image, ...])
     """
 
-    def __init__(self, short=800, long=1333, mean=IMAGENET[0], std=IMAGENET[1], divisor=32):
+    def __init__(self, short=800, long=1333, mean=MEAN, std=STD, divisor=32):
         super().__init__()
         self.short, self.long, self.divisor = short, long, divisor
         self.mean, self.std = (np.asarray(v, np.float32)[:, None, None] for v in (mean, std))

@@ -77,8 +77,11 @@ def fcn_textures(seed=0, smoke=False):
     """FCN on mosaics of brick, grass and gravel: learned on the top halves of the photographs, judged on the bottom halves."""
     maker, net = MosaicMaker("train", 64), fcn_small(num_classes=4)
     stats, test = statistics(maker), MosaicMaker("test", 64).draw(40 if smoke else 200, seed=10_000)
-    one = lambda m, x, s: pixel_loss(m(x), Tensor(s.masks.astype(np.int64)))  # noqa: E731
-    fit(net, one, maker, stats, 1 if smoke else 2, scenes=640 if smoke else 1000, seed=seed)
+
+    def loss(model, x, scenes):
+        return pixel_loss(model(x), Tensor(scenes.masks.astype(np.int64)))
+
+    fit(net, loss, maker, stats, 1 if smoke else 2, scenes=640 if smoke else 1000, seed=seed)
     value, grey = judge_masks(net, test, stats).mean_iou(), _nearest_grey(maker.draw(50, seed=1), test)
     return [Claim("mean IoU", value, ">=", 0.4 if smoke else 0.80, ("nearest brightness and contrast", grey))]
 

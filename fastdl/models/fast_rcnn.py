@@ -12,7 +12,7 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor
-from fastdl.detection.backbone import ConvStages, need_images, need_proposals
+from fastdl.detection.backbone import ConvStages, enlarged, need_images, need_proposals
 from fastdl.detection.boxes import check_boxes
 from fastdl.detection.roi_heads import RoIPooler, RoISampler, detections, roi_losses
 from fastdl.detection.rpn import check_targets
@@ -52,11 +52,8 @@ class FastRCNN(nn.Module):
 
     def predict(self, images, boxes):
         """(scores (R, K), offsets (R, 4 K)) of all boxes of all images."""
-        if self.scale != 1:
-            size = tuple(round(side * self.scale) for side in images.shape[2:])
-            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
         windows = [b * np.float32(self.scale) - np.float32(self.centre) for b in boxes]
-        x = self.pooler([self.features(images)], windows).flatten(1)
+        x = self.pooler([self.features(enlarged(images, self.scale))], windows).flatten(1)
         x = self.drop(F.relu(self.fc6(x)))
         x = self.drop(F.relu(self.fc7(x)))
         return self.cls_score(x), self.bbox_pred(x)

@@ -17,6 +17,7 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor
+from fastdl.data.transforms.imagenet import MEAN, STD
 from fastdl.nn import functional as F
 from fastdl.nn import init
 from fastdl.nn.blocks import ConvBlock, Inception, check_images, scaled
@@ -155,7 +156,7 @@ class GoogLeNet(nn.Module):
 
 def _imagenet_to_half():
     """(scale, shift), each (1, 3, 1, 1), from pixels standardised with ImageNet's mean and deviation to 0.5 and 0.5."""
-    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    mean, deviation = np.array(MEAN), np.array(STD)
     parts = (deviation / 0.5, (mean - 0.5) / 0.5)
     return tuple(Tensor(part.reshape(1, 3, 1, 1).astype(np.float32)) for part in parts)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastdl import nn
 from fastdl.autograd import Tensor
-from fastdl.detection.backbone import ConvStages, need_images, need_proposals
+from fastdl.detection.backbone import ConvStages, enlarged, need_images, need_proposals
 from fastdl.detection.region_classifier import RegionClassifier, detect_regions
 from fastdl.nn import functional as F
 from fastdl.ops.roi import roi_pool
@@ -90,10 +90,7 @@ class SPPNet(nn.Module):
         return self.fc8(self._dense(self.spp(self._features(x)) if boxes is None else self.pyramid(x, boxes)))
 
     def _features(self, x):
-        if self.scale != 1:
-            size = tuple(round(side * self.scale) for side in x.shape[2:])
-            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        return self.features(x)
+        return self.features(enlarged(x, self.scale))
 
     def maps(self, images):
         """Feature maps that no gradient passes: where the convolutions are frozen, an image needs them only once."""

@@ -93,9 +93,8 @@ def fit_heads(model, scenes, stats, proposals, seed=0):
             rows, maps = (t.array for t in model.describe(Tensor(scenes[k : k + 10].inputs(*stats)), part))
             ends = np.cumsum([len(b) for b in part])[:-1]
             features += np.split(rows, ends)
-            places += [
-                m[some] for m, some in zip(np.split(maps, ends), near[k : k + 10])
-            ]  # the others are too many to keep
+            # of the regions that the box regressions learn from only: all are too many to keep
+            places += [m[some] for m, some in zip(np.split(maps, ends), near[k : k + 10])]
     model.heads.fit(features, boxes, targets, seed)
     if sum(map(len, near)):
         model.heads.fit_boxes(places, [b[some] for b, some in zip(boxes, near)], targets)

@@ -212,9 +212,8 @@ class Resize(Affine):
     def matrix(self, size, N, rng):
         H, W = size
         if np.isscalar(self.size):
-            out = (
-                tuple(int(self.size * n / min(H, W)) for n in (H, W)) if self.size > 0 else (0, 0)
-            )  # as torchvision rounds
+            length = max(self.size, 0)
+            out = tuple(int(length * n / min(H, W)) for n in (H, W))  # rounded down, as torchvision does
         else:
             out = tuple(self.size)
         if min(out) < 1:
