@@ -61,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, metavar="N", help="of initial weights and shuffling (default 0)")
     train.add_argument("--out", metavar="FOLDER", help="where weights, plot and checkpoints go (default runs/MODEL)")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in that folder")
-    train.add_argument("--data", metavar="FILE", help="a text to learn from, for gpt, char_lstm and bert")
+    train.add_argument(
+        "--data",
+        metavar="FILE",
+        help="a text (gpt, char_lstm, bert), lines 'source<tab>target' (seq2seq, transformer), or a set the recipe names",
+    )
     machine_options(train)
 
     generate = command("generate", "go on from a prompt, with a model that `fastdl train gpt` (or char_lstm) wrote")
@@ -80,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
     translate.add_argument("text", nargs="*", metavar="TEXT", help="lines (default: those of standard input)")
     translate.add_argument("--beam", type=positive, default=4, metavar="N", help="beams (default 4; 1: greedy)")
     translate.add_argument("--length", type=positive, default=64, metavar="N", help="most symbols of an answer (64)")
+    translate.add_argument(
+        "--attention", metavar="PNG", help="draw what each symbol of the answer looked at (one file a line)"
+    )
     machine_options(translate)
 
     embed = command("embed", "texts as vectors, by a model that `fastdl train bert` wrote; one JSON list a line")

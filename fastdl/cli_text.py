@@ -2,10 +2,12 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from fastdl.cli_common import use_machine
+from fastdl.data.text import BOS
 from fastdl.decoding import check_draws
 from fastdl.random import manual_seed
 
@@ -59,6 +61,9 @@ def translate(args):
 
     use_machine(args)
     kind, model, (vocabularies, units) = _open(args.model, ("seq2seq", "transformer"))
+    if args.attention and kind == "seq2seq" and model.decoder.attention is None:
+        raise ValueError("--attention: this model was trained without attention; there is nothing to draw")
+    drawn = 0
     lines = args.text or [line.rstrip("\n") for line in sys.stdin]
     beam = {"beam" if kind == "seq2seq" else "num_beams": args.beam}
     for line in lines:
@@ -80,9 +85,33 @@ def translate(args):
             raise ValueError(
                 f"the line {line[:40]!r}... has {len(symbols)} symbols, this model reads at most {most - 1}; divide it"
             )
-        found = model.generate(pad([vocabularies[0].encode(symbols, eos=True)]), max_len=args.length, **beam)[0]
+        source = pad([vocabularies[0].encode(symbols, eos=True)])
+        found = model.generate(source, max_len=args.length, **beam)[0]
         answer = vocabularies[1].decode(found)
         print(" ".join(answer) if units[1] == "symbols" else join(answer, units[1]), flush=True)
+        if args.attention:
+            drawn += 1
+            _draw_attention(model, vocabularies, source, found, _numbered(args.attention, drawn))
+
+
+def _numbered(path, i):
+    """maps.png, maps_2.png, maps_3.png: a picture for each line."""
+    path = Path(path)
+    return path if i == 1 else path.with_name(f"{path.stem}_{i}{path.suffix}")
+
+
+def _draw_attention(model, vocabularies, source, found, path):
+    """The last layer's heads: what each symbol of the answer looked at in the source."""
+    import matplotlib.pyplot as plt
+
+    from fastdl.visualize import attention_map
+
+    read = np.concatenate([[BOS], found[:-1]])[None]
+    sources, targets = ([v.symbols[i] for i in ids] for v, ids in zip(vocabularies, (source[0], found), strict=True))
+    figure = attention_map(model.attention_maps(source, read)[-1][0], sources, targets)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+    print(f"fastdl translate: attention in {path}", file=sys.stderr)
 
 
 def embed(args):

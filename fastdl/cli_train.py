@@ -21,7 +21,7 @@ def recipe(args) -> dict:
     if args.epochs is not None:
         given["epochs"] = args.epochs
     if args.data is not None:
-        if not hasattr(module, "DATA"):  # those name sets of images
+        if not hasattr(module, "DATA"):  # those name their sets, and check for themselves
             with open(args.data, "rb"):  # the system's own words for a file that is missing
                 pass
         given["data"] = args.data

@@ -1,4 +1,4 @@
-"""Pictures of what a convolutional network has learned: filters, feature maps, receptive fields. Needs matplotlib.
+"""Pictures of what a network has learned: filters, feature maps, receptive fields, attention. Needs matplotlib.
 
 Every function draws on a new figure and returns it; `figure.savefig("name.png")` keeps it.
 """
@@ -9,15 +9,20 @@ from fastdl import nn
 from fastdl.autograd import Tensor, no_grad
 from fastdl.receptive_field import gradient_map
 
-__all__ = ["feature_maps", "filters", "receptive_field_map", "show_images"]
+__all__ = ["attention_map", "feature_maps", "filters", "receptive_field_map", "show_images"]
 
 
-def _grid(count, columns, scale=1.0):
-    """(figure, axes) with room for `count` small pictures."""
+def _pyplot():
     try:
         import matplotlib.pyplot as plt
     except ImportError:
         raise ImportError("fastdl.visualize draws with matplotlib: pip install matplotlib") from None
+    return plt
+
+
+def _grid(count, columns, scale=1.0):
+    """(figure, axes) with room for `count` small pictures."""
+    plt = _pyplot()
     columns = min(columns, count)
     rows = -(-count // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(scale * columns, scale * rows + 0.3), squeeze=False)
@@ -86,4 +91,33 @@ def receptive_field_map(model, shape):
     figure, axes = _grid(1, 1, 3.0)
     seen = gradient_map(model, shape)
     next(iter(axes)).imshow(seen / max(seen.max(), 1e-12), cmap="magma")
+    return figure
+
+
+def attention_map(weights, sources, targets, columns: int = 2):
+    """Where each target symbol (a row) looked among the source symbols (columns): one picture a head.
+
+    Parameters  weights (heads, T, S) or (T, S), as a model's attention_maps gives them for one sentence; sources: S names;
+                targets: T names, of what was written
+    """
+    weights = weights.detach().array if isinstance(weights, Tensor) else np.asarray(weights)
+    heads = weights[None] if weights.ndim == 2 else weights
+    if heads.ndim != 3 or heads.shape[1:] != (len(targets), len(sources)) or not heads.size:
+        raise ValueError(
+            f"attention_map: weights must have shape (heads, {len(targets)}, {len(sources)}) for as many targets and sources; "
+            f"got {weights.shape}"
+        )
+    columns = min(columns, len(heads))
+    rows = -(-len(heads) // columns)
+    size = (0.27 * len(sources) + 1.2) * columns, (0.27 * len(targets) + 1.1) * rows
+    figure, axes = _pyplot().subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for i, axis in enumerate(axes.flat):
+        if i >= len(heads):
+            axis.set_axis_off()
+            continue
+        axis.imshow(heads[i], cmap="Greys", vmin=0, vmax=1)
+        axis.set_xticks(range(len(sources)), sources, rotation=90 if max(map(len, sources)) > 1 else 0)
+        axis.set_yticks(range(len(targets)), targets)
+        if len(heads) > 1:
+            axis.set_title(f"head {i + 1}", fontsize=9)
     return figure

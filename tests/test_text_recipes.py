@@ -95,6 +95,35 @@ def test_seq2seq_translates(few_numbers, tmp_path, capsys, attention):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[0] == "2" and lines[1] == "" and lines[2] == "10"
     assert (tmp_path / "answers.tsv").read_text().count("\n") == 6
+    picture = tmp_path / "maps.png"
+    code = fastdl_cli.main(
+        ["translate", str(tmp_path / "seq2seq.safetensors"), "two", "ten", "--attention", str(picture)]
+    )
+    if attention == "none":
+        assert code != 0 and "without attention" in capsys.readouterr().err and not picture.exists()
+    else:
+        pytest.importorskip("matplotlib")
+        assert code == 0 and picture.exists() and (tmp_path / "maps_2.png").exists()
+
+
+def test_a_translator_learns_from_a_file_of_pairs(tmp_path, capsys):
+    pairs = [(f"{a} {b}", f"{b.upper()} , {a.upper()}") for a in "abcdef" for b in "uvwxyz"]
+    file = tmp_path / "pairs.tsv"
+    file.write_text("\n\n".join("\t".join(p) for p in pairs + pairs[:3]), encoding="utf-8")
+    train, test, references = _pairs.load(file)
+    assert len(train) + len(test) == 39 and references == [t for _, t in test.pairs]
+    assert not {s for s, _ in train.pairs} & {s for s, _ in test.pairs}
+    assert ("a u", "u , a") in train.pairs + test.pairs
+    sizes = ["--set", "d_model=16", "--set", "layers=1", "--set", "heads=2"]
+    options = ["--data", str(file), "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert fastdl_cli.main(["train", "transformer", *options, *sizes]) == 0
+    assert "BLEU" in capsys.readouterr().out
+    for text, words in (("a\tb\nc d\n", "line 2"), ("a\tb\tc", "line 1"), ("a\tb\n", "too few"), (" \t!\n", "line 1")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=words):
+            _pairs.load(file)
+    with pytest.raises(ValueError, match="numbers, cmudict, bible or a file"):
+        _pairs.load(tmp_path / "no_file")
 
 
 def test_transformer_translates_and_repeats_to_the_bit(few_numbers, tmp_path, capsys):

@@ -55,3 +55,30 @@ def test_pictures(tmp_path):
         visualize.feature_maps(net, "x", image)
     with pytest.raises(ValueError, match="expected images"):
         visualize.show_images(np.zeros((2, 4, 4, 4)))
+
+
+def test_attention_has_a_picture_a_head():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    from fastdl import visualize
+
+    model = models.Transformer(src_vocab=9, tgt_vocab=9, d_model=8, nhead=2, dim_feedforward=8, dropout=0.5)
+    src, tgt = np.array([[4, 5, 2, 0], [4, 5, 6, 2]]), np.array([[1, 7, 8], [1, 5, 4]])
+    maps = model.attention_maps(src, tgt)
+    assert len(maps) == 6 and maps[0].shape == (2, 2, 3, 4) and model.training
+    np.testing.assert_allclose(maps[-1].sum(-1), 1, rtol=1e-5)
+    assert not maps[-1][0, :, :, 3].any()  # padding
+    np.testing.assert_array_equal(maps[-1], model.attention_maps(src, tgt)[-1])  # no dropout
+    figure = visualize.attention_map(maps[-1][0], "ab.-", "xyz")
+    assert len(figure.axes) == 2 and [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["x", "y", "z"]
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), maps[-1][0, 1])
+    with pytest.raises(ValueError, match="3, 5"):
+        visualize.attention_map(maps[-1][0], "abcde", "xyz")
+    for attention in ("luong", "bahdanau"):
+        model = models.Seq2Seq(9, 9, hidden=8, attention=attention)
+        (weights,) = model.attention_maps(src, tgt)
+        assert weights.shape == (2, 1, 3, 4)
+        np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+    with pytest.raises(ValueError, match="no attention"):
+        models.Seq2Seq(9, 9, hidden=8).attention_maps(src, tgt)
+    plt.close("all")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastdl import decoding, nn
-from fastdl.autograd import Tensor
+from fastdl.autograd import Tensor, no_grad
 from fastdl.nn import functional as F
 from fastdl.nn import init
 from fastdl.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -225,6 +225,24 @@ class Seq2Seq(nn.Module):
                 own = scores.array[:, 0].argmax(-1)
                 read = np.where(rng.random(len(tgt)) < teacher_forcing, tgt[:, t + 1], own)[:, None]
         return stack(rows, 1)
+
+    def attention_maps(self, src, tgt):
+        """Where the decoder looked: a list of one array (N, 1, T, S), as Transformer.attention_maps gives one for each layer.
+
+        Errors  ValueError for a model without attention
+        """
+        if self.decoder.attention is None:
+            raise ValueError(
+                "Seq2Seq.attention_maps: this model has no attention; hint: attention='luong' or 'bahdanau'"
+            )
+        was_training, maps = self.training, []
+        self.eval()
+        try:
+            with no_grad():
+                self(src, tgt, maps=maps)
+        finally:
+            self.train(was_training)
+        return [np.concatenate(maps, 1)[:, None]]  # Bahdanau's has an array a step, Luong's one of all
 
     def generate(self, src, beam=1, max_len=64, length_penalty=0.6, **options):
         """Free-running translation of (N, S): a list of N arrays of target tokens, with <eos> if it was reached.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastdl import decoding, nn
-from fastdl.autograd import Tensor
+from fastdl.autograd import Tensor, no_grad
 from fastdl.nn import functional as F
 from fastdl.nn import init
 
@@ -110,6 +110,22 @@ class Transformer(nn.Module):
                 f"Transformer: source {src.shape} and target {tgt.shape} must have as many rows as each other"
             )
         return self.generator(self.decode(tgt, self.encode(src), src))
+
+    def attention_maps(self, src, tgt):
+        """Where the decoder looked: for each of its layers an array (N, heads, T, S), rows sum to 1.
+
+        src (N, S), tgt (N, T) from <bos> on: row t is of the step that read tgt[:, t] and wrote the token after it. In
+        evaluation mode, whatever the mode is.
+        """
+        src, maps = decoding.token_ids(src, "Transformer: source"), []
+        was_training = self.training
+        self.eval()
+        try:
+            with no_grad():
+                self.decode(tgt, self.encode(src), src, maps=maps)
+        finally:
+            self.train(was_training)
+        return [m.array for m in maps]
 
     def generate(self, src, max_len=64, num_beams=1, length_penalty=0.6, **options):
         """Translate source tokens (N, S): a list of N arrays of target tokens, without <bos>, with <eos> if it was reached.

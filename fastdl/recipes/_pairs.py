@@ -9,6 +9,7 @@ import numpy as np
 
 from fastdl.autograd import Tensor
 from fastdl.data import DataLoader, bible_en_es, cmudict
+from fastdl.data._split import held_out
 from fastdl.data.number_words import number_pairs
 from fastdl.data.text import ParallelText, bucketed, pad
 from fastdl.metrics import bleu, chrf, exact_match, phoneme_error_rate
@@ -46,8 +47,32 @@ def pronunciations(train=30_000, test=1000):
     return parts
 
 
+SETS = ("numbers", "cmudict", "bible")
+
+
+def pairs_of_file(path):
+    """(train pairs, test pairs) of a UTF-8 file with "source<tab>target" a line, words with punctuation apart; empty lines pass.
+
+    Of every twenty distinct sources one is in test, with all its repetitions.
+    """
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    table = [(i, line.split("\t")) for i, line in enumerate(lines, 1) if line.strip()]
+    for i, columns in table:
+        if len(columns) != 2 or not all(map(words, columns)):
+            raise ValueError(
+                f"{path}, line {i}: expected 'source<tab>target', both with words; got {lines[i - 1][:60]!r}"
+            )
+    pairs = [(words(s), words(t)) for _, (s, t) in table]
+    test = held_out([s for s, _ in pairs], 20)
+    if test.all() or not test.any():
+        raise ValueError(
+            f"{path}: {len(pairs)} pairs are too few; at least 20 different sources make a training and a test part"
+        )
+    return [[p for p, kept in zip(pairs, test, strict=True) if kept == part] for part in (False, True)]
+
+
 def load(data):
-    """(train ParallelText, test ParallelText, references of the test part) of "numbers", "cmudict" or "bible"."""
+    """(train ParallelText, test ParallelText, references of the test part) of one of SETS, or of a file (pairs_of_file)."""
     if data == "numbers":
         a, b = number_pairs()
         pairs = [list(zip(t.words, t.digits, strict=True)) for t in (a, b)]
@@ -56,12 +81,12 @@ def load(data):
         a, b = pronunciations()
         pairs = [[(w, s[0]) for w, s in part.items()] for part in (a, b)]
         units, references = ("char", "symbols"), [tuple(map(list, s)) for s in b.values()]
-    elif data == "bible":
-        pairs = verses()
+    elif data == "bible" or Path(data).is_file():
+        pairs = verses() if data == "bible" else pairs_of_file(data)
         units, references = ("word", "word"), [t for _, t in pairs[1]]
     else:
-        raise ValueError(f"data must be numbers, cmudict or bible; got {data!r}")
-    train = ParallelText(pairs[0], *units, min_count=2 if data == "bible" else 1)
+        raise ValueError(f"data must be {', '.join(SETS)} or a file of lines 'source<tab>target'; got {data!r}")
+    train = ParallelText(pairs[0], *units, min_count=2 if units[0] == "word" else 1)
     return train, ParallelText(pairs[1], *units, vocabularies=train.vocabularies), list(references)
 
 
@@ -97,11 +122,11 @@ def judge(data, answers, references) -> dict:
 
 def baselines(data, train, test, references) -> dict:
     """The same metrics of copying the source and of a word-by-word (letter-by-letter) dictionary."""
-    split = str.split if data == "bible" else list
-    table = dictionary([(split(s), list(t) if data != "bible" else t.split()) for s, t in train.pairs[:20_000]])
+    split = str.split if train.units[0] == "word" else list
+    table = dictionary([(split(s), list(t) if split is list else t.split()) for s, t in train.pairs[:20_000]])
     sources = [s for s, _ in test.pairs]
     word_by_word = [[table.get(w, w) for w in split(s)] for s in sources]
-    joined = word_by_word if data == "cmudict" else [(" " if data == "bible" else "").join(w) for w in word_by_word]
+    joined = word_by_word if data == "cmudict" else [("" if split is list else " ").join(w) for w in word_by_word]
     copies = [list(s) for s in sources] if data == "cmudict" else sources
     found = {}
     for name, answers in (("copy of the source", copies), ("dictionary", joined)):

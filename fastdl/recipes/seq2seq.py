@@ -6,6 +6,7 @@ Judged by free-running decoding on words it never saw, beside a letter-by-letter
 from fastdl.models import seq2seq
 from fastdl.recipes import _pairs
 
+DATA = _pairs.SETS  # or a file
 EPOCHS = 5
 
 
@@ -16,7 +17,7 @@ def run(
 ) -> dict:  # fmt: skip
     """Train, judge, write weights and answers; returns {"metrics", "baselines", "seconds", "files"}.
 
-    data: "cmudict", "numbers" or "bible"; attention: "luong", "bahdanau" or "none".
+    data: "cmudict", "numbers", "bible", or a file with "source<tab>target" a line; attention: "luong", "bahdanau" or "none".
     """
 
     def make(source, target):
