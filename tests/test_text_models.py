@@ -11,6 +11,7 @@ from fastdl import no_grad
 from fastdl.autograd import Tensor
 from fastdl.models import bert, gpt, transformer
 from fastdl.nn import init_empty
+from fastdl.random import manual_seed
 from fastdl.testing import fill_hashed, keys_hash
 
 RNG = np.random.default_rng(0)
@@ -373,3 +374,27 @@ def test_mean_pooling_leaves_padding_out_and_has_no_pooler():
     model.load_pretrained(state)  # heads and pooler of the file are left aside
     with pytest.raises(ValueError, match="pooling is 'first' or 'mean'; got 'max'"):
         bert.BertForSequenceClassification(pooling="max", **SMALL_BERT)
+
+
+def test_a_translator_starts_with_its_attention_on_neighbours_and_on_the_diagonal():
+    from fastdl.gates import lecture8_verses as verses
+    from fastdl.models.ibm1 import IBM1
+
+    manual_seed(0)
+    model = verses._make("Transformer", 60, 128)
+    before = model.src_embedding.weight.array.copy()
+    verses.start(model, IBM1(60, 60).fit([[4, 5], [6, 7]], [[4, 5], [6, 7]]), np.random.default_rng(0))
+    places = model.tgt_positions.rows(0, 40)
+    for offset in (-3, 0, 2):
+        matrix = verses._neighbour(offset, 16, places)
+        np.testing.assert_allclose(places[5:30] @ matrix.T, places[5 + offset : 30 + offset, :16], atol=1e-6)
+    changed = model.src_embedding.weight.array
+    np.testing.assert_array_equal(changed[20:, 16:], before[20:, 16:])  # pieces that were never seen
+    src = np.arange(10, 40)[None]
+    maps, t = [], np.arange(3, 27)
+    with no_grad():
+        model.eval().encode(src, maps=maps)
+    for head, offset in enumerate((-1, 1, 0, -2)):
+        assert maps[0].array[0, head][t, t + offset].mean() > 0.5
+    across = model.attention_maps(src, src)[0][0].mean(0)
+    assert abs(across @ np.arange(30) - np.arange(30)).mean() < 6  # even attention is 7.5 away
