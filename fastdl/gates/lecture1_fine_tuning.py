@@ -148,7 +148,7 @@ def bert_fine_tuning(seed=0, smoke=False, validation=False):
 
     Same class, same steps, each start at its own best rate; mean of 3 seeds. What tells the books apart is what they are about, and
     that shows over paragraphs: counts of pieces in windows of 300, brought down to 50 dimensions, give .62 on validation verses,
-    in single verses .53. So pre-training (two to three minutes of CPU, the gate four) asks which 30 tokens follow which, among 32 parts from
+    in single verses .53. So pre-training (of four minutes in all, over two) asks which 30 tokens follow which, among 32 parts from
     other books (models/bert_pairs.py), beside the masked pieces: one layer on windows of 8, one layer on rows with pairs, then
     its copies as four layers. Where books begin and end is known to it, as documents are to BERT; their groups are not.
 
