@@ -6,12 +6,13 @@ import pytest
 import fastdl as fd
 from fastdl.autograd import Tensor, gradcheck, gradgradcheck
 from fastdl.data import digits
-from fastdl.distributions.generative import auroc_ood
+from fastdl.distributions.generative import auroc_ood, fit_likelihood
 from fastdl.models.autoregressive import AR, ORDERS, LinearAR
 from fastdl.models.nade import NADE
 from fastdl.models.pixel_tables import BernoulliMixture, IndependentBernoulli, JointTable, MarkovChainImage
 from fastdl.models.rnade import RNADE
 from fastdl.ops.nade import Nade, nade
+from fastdl.random import manual_seed
 
 N = 10
 STATES = (np.arange(2**N)[:, None] >> np.arange(N) & 1).astype(np.float32)
@@ -175,3 +176,27 @@ def test_nade_learns_digits_better_than_independent_pixels():
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_mean_of_the_weights_is_what_is_kept(tmp_path):
+    from fastdl.optim import SGD
+
+    x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+
+    def fitted(ema, **settings):
+        manual_seed(0)
+        model = RNADE(3, 8, 2)
+        log = fit_likelihood(model, x[:40], SGD(model.parameters(), lr=0.05), 5, 10, ema=ema, **settings)
+        return model, log
+
+    own, log = fitted(None)
+    still, _ = fitted(1.0)  # an average that never moves: the weights of the beginning
+    manual_seed(0)
+    first = RNADE(3, 8, 2)
+    np.testing.assert_array_equal(still.W.array, first.W.array)
+    between, same_log = fitted(0.5)
+    assert same_log == log  # training itself goes on as without
+    away = [np.abs(m.W.array - first.W.array).sum() for m in (between, own)]
+    assert 0 < away[0] < away[1]
+    judged, log = fitted(0.5, validation=x[40:])
+    assert abs(judged.mean_nll(x[40:]) - min(r["validation_nll"] for r in log)) < 1e-5

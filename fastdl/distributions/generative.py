@@ -5,12 +5,15 @@ fit         learn from data                     sample      new data from the mo
 log_prob    nats a sample, or ImplicitModelError anomaly_score  high for data unlike the training data
 """
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from fastdl.autograd import Tensor, no_grad
 from fastdl.distributions.distribution import ImplicitModelError
 from fastdl.distributions.training import Training
 from fastdl.ops.random import Generator
+from fastdl.optim.ema import EMA
 
 DENSITIES = ("exact", "bound", "none")
 
@@ -78,18 +81,22 @@ def auroc_ood(model, x_in, x_out):
 
 
 def fit_likelihood(
-    model, x, optimizer, epochs, batch_size=100, seed=0, validation=None, patience=None, each=None, keep=None
+    model, x, optimizer, epochs, batch_size=100, seed=0, validation=None, patience=None, each=None, keep=None, ema=None
 ):
     """Maximise the mean of model.log_prob over x (N, ...) by `optimizer`; returns the history, one dict an epoch.
 
     validation: held-out data (M, ...), scored after every epoch; the weights of the best epoch are kept in the end.
     patience: stop after so many epochs without a better validation score. each(epoch, record) is called after an epoch.
-    keep: see Training; a step of it is an epoch.
+    keep: see Training; a step of it is an epoch. ema: decay of a running mean of the weights over the optimizer's steps, which is
+    what is scored and kept in place of the weights themselves: they swing about it at a high rate, and on little data each swing
+    follows the last batch.
     """
     x = array(x)
     if len(x) < 2:
         raise ValueError("fit: one sample is too few to learn a distribution from; at least 2 are needed")
-    training = Training(model, epochs, {"optimizer": optimizer}, seed, each, None, keep)
+    average = None if ema is None else EMA(model, ema)
+    others = {} if average is None else {"average": average}
+    training = Training(model, epochs, {"optimizer": optimizer}, seed, each, None, keep, others)
     training.values = {"best": np.inf, "waited": 0, "weights": None}
     for epoch in training:
         model.train()
@@ -100,19 +107,24 @@ def fit_likelihood(
             loss = -model.log_prob(x[rows]).mean()
             loss.backward()
             optimizer.step()
+            if average is not None:
+                average.update()
             total += loss.item() * len(rows)
         model.eval()
         record, kept = {"epoch": epoch, "train_nll": total / len(x)}, training.values
         if validation is not None:
-            record["validation_nll"] = score = model.mean_nll(validation)
-            better = score < kept["best"]
-            kept["waited"] = 0 if better else kept["waited"] + 1
-            if better:
-                kept["best"] = score
-                kept["weights"] = {k: v.array.copy() for k, v in model.state_dict().items()}
+            with nullcontext() if average is None else average.applied():
+                record["validation_nll"] = score = model.mean_nll(validation)
+                better = score < kept["best"]
+                kept["waited"] = 0 if better else kept["waited"] + 1
+                if better:
+                    kept["best"] = score
+                    kept["weights"] = {k: v.array.copy() for k, v in model.state_dict().items()}
         training.flush(**record)
         if patience is not None and kept["waited"] >= patience:
             training.stop()
     if training.values["weights"] is not None:
         model.load_state_dict(training.values["weights"])
+    elif average is not None:
+        average.copy_to()
     return training.log

@@ -195,7 +195,12 @@ def anomaly_scores(seed=0, smoke=False):
 
 @gate(entry=112, name="rnade")
 def rnade(seed=0, smoke=False):
-    """RNADE with mixtures of Gaussians on the 30 standardised columns of breast_cancer: log-likelihood of held-out rows."""
+    """RNADE with mixtures of Gaussians on the 30 standardised columns of breast_cancer: log-likelihood of held-out rows.
+
+    400 rows are few: the mean of the weights over some fifty steps, at a high rate, is what is kept. On validation rows, mean of
+    four seeds: -6.5 nats for the weights themselves at 1e-2, -4.9 for their mean, -3.5 for the mean at 2e-2; with rates that fall
+    -6.8 to -8.0.
+    """
     train, test = tables.breast_cancer()
     x, xt = (np.asarray(part.tensors[0].array, np.float64) for part in (train, test))
     mean, std = x.mean(0), x.std(0)
@@ -203,7 +208,7 @@ def rnade(seed=0, smoke=False):
     validate = np.arange(len(x)) % 5 == 0
     model = RNADE(30, 16 if smoke else 40, 3, linear_means=True, floor=0.02)
     settings = {"epochs": 25, "weight_decay": 0.1} if smoke else {"epochs": 200, "weight_decay": 1.0}
-    model.fit(x[~validate], lr=1e-2, validation=x[validate], seed=seed, **settings)
+    model.fit(x[~validate], lr=2e-2, ema=0.98, validation=x[validate], seed=seed, **settings)
     covariance = np.cov(x.T) + 1e-6 * np.eye(30)
     gaussian = float(
         D.MultivariateNormal(x.mean(0).astype(np.float64), covariance).log_prob(xt.astype(np.float64)).mean().item()
