@@ -199,7 +199,7 @@ class StarGAN(nn.Module):
         lam_adversarial=1.0,
         adversarial="wasserstein",
         copy_steps=0,
-        copy_lr=3e-3,
+        copy_lr=1e-3,
         squared=0.0,
         ramp=0,
         noise=0.0,
